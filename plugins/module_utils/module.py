@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one adapter between AnsibleModule and the rest of the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
+
+Body = t.Callable[[AnsibleModule], t.Mapping[str, t.Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ArgumentSpec:
+    """Options and the rules between them, as one value; merge the connection's spec with the module's own."""
+
+    options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    required_if: t.Sequence[t.Sequence[t.Any]] = ()
+    required_one_of: t.Sequence[t.Sequence[str]] = ()
+    required_together: t.Sequence[t.Sequence[str]] = ()
+    mutually_exclusive: t.Sequence[t.Sequence[str]] = ()
+
+    def merge(self, other: ArgumentSpec) -> ArgumentSpec:
+        """Both specs together; an option of ``other`` replaces one of the same name."""
+        return ArgumentSpec(
+            options={**self.options, **other.options},
+            required_if=[*self.required_if, *other.required_if],
+            required_one_of=[*self.required_one_of, *other.required_one_of],
+            required_together=[*self.required_together, *other.required_together],
+            mutually_exclusive=[*self.mutually_exclusive, *other.mutually_exclusive],
+        )
+
+
+def run(spec: ArgumentSpec, body: Body, *, supports_check_mode: bool = True) -> None:
+    """Parse the arguments, call ``body(module)``, and exit with what it returns.
+
+    ``body`` returns the result; it holds ``changed`` unless the module only reads. Every
+    :class:`~.errors.ScalingError` becomes one ``fail_json`` with its text and details.
+    """
+    module = AnsibleModule(
+        argument_spec=dict(spec.options),
+        required_if=list(spec.required_if),
+        required_one_of=list(spec.required_one_of),
+        required_together=list(spec.required_together),
+        mutually_exclusive=list(spec.mutually_exclusive),
+        supports_check_mode=supports_check_mode,
+    )
+    try:
+        result = dict(body(module))
+    except ScalingError as error:
+        module.fail_json(msg=str(error), **error.details)
+    result.setdefault("changed", False)
+    module.exit_json(**result)
