@@ -15,7 +15,12 @@ import time
 import traceback
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    ApiError,
+    Conflict,
+    ScalingError,
+    Unreachable,
+)
 
 try:
     import requests

@@ -9,8 +9,9 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    ScalingError,
+)
 
 Body = t.Callable[[AnsibleModule], t.Mapping[str, t.Any]]
 

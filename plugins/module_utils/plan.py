@@ -59,6 +59,12 @@ class Plan:
         self._after[name] = (f"{HIDDEN}, changed" if before is not None else HIDDEN) if secret else after
         return True
 
+    def extend(self, other: Plan) -> None:
+        """Append another plan's actions and differences."""
+        self.actions.extend(other.actions)
+        self._before.update(other._before)
+        self._after.update(other._after)
+
     @property
     def diff(self) -> dict[str, dict[str, t.Any]]:
         """The managed part before and after, in the shape of Ansible's ``diff``."""

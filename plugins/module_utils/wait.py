@@ -9,7 +9,9 @@ import dataclasses
 import time
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import WaitTimeout
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    WaitTimeout,
+)
 
 T = t.TypeVar("T")
 

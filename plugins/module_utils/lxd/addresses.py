@@ -8,7 +8,9 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    InvalidInput,
+)
 
 #: component → (offset in the subnet, number of slots); ranges never overlap
 RANGES: t.Mapping[str, tuple[int, int]] = {

@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import ENGINES
-from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import (
+    ENGINES,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
+    ArgumentSpec,
+)
 
 LXD_SPEC = ArgumentSpec(
     options={

@@ -14,8 +14,18 @@ import traceback
 import typing as t
 from urllib.parse import quote
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict, ScalingError, Unreachable, WaitTimeout
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import Engine, engine_named, find_socket
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    ApiError,
+    Conflict,
+    ScalingError,
+    Unreachable,
+    WaitTimeout,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import (
+    Engine,
+    engine_named,
+    find_socket,
+)
 
 os.environ.setdefault("PYLXD_WARNINGS", "none")
 
@@ -47,6 +57,10 @@ class Lxd:
         """The object at ``path`` and its ETag ("" where the daemon gives none)."""
         response = self._call("get", path, query=query)
         return response.json()["metadata"], response.headers.get("ETag", "")
+
+    def get_text(self, path: str) -> str:
+        """The plain text at ``path``, such as the metrics."""
+        return str(self._call("get", path, is_api=False).text)
 
     def exists(self, path: str, **query: str) -> bool:
         """Whether there is an object at ``path``."""
@@ -91,7 +105,7 @@ class Lxd:
             return None
         label = what or f"operation {operation}"
         seconds = max(int(timeout), 1)
-        metadata, etag = self._operation(operation, seconds)
+        metadata = self._operation(operation, seconds)
         if metadata["status_code"] < 200:
             raise WaitTimeout(
                 f"Waited {seconds} s for {self.engine.title} to finish: {label}; last seen: {metadata['status']}. "
@@ -138,11 +152,11 @@ class Lxd:
         self._call("delete", relative)
         return str(text)
 
-    def _operation(self, operation: str, seconds: int) -> tuple[t.Any, str]:
+    def _operation(self, operation: str, seconds: int) -> t.Any:
         response = self._call(
             "get", f"operations/{operation}/wait", query={"timeout": str(seconds)}, timeout=seconds + SOCKET_GRACE, statuses=(400,)
         )
-        return response.json()["metadata"], ""
+        return response.json()["metadata"]
 
     def _write(self, method: str, path: str, body: t.Any, etag: str, timeout: float, query: dict[str, str]) -> t.Any:
         response = self._call(method, path, body=body, etag=etag, query=query)

@@ -9,7 +9,10 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    InvalidInput,
+    Unreachable,
+)
 
 
 @dataclasses.dataclass(frozen=True)

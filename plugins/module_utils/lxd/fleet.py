@@ -1,0 +1,308 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The botserver fleet: slots, what state each one is in, and the plan that brings slots into another.
+
+A slot is a number from 1 to the maximum; its instance, if there is one, is ``botserver-<slot>`` with a static address.
+All memory is in LXD: ``user.gb.*`` of the instances. Nothing is counted by any other means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    InvalidInput,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import (
+    address,
+    instance_name,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
+    File,
+    Instance,
+    InstanceSpec,
+    plan,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
+    cores,
+    limits_config,
+    size_bytes,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.prometheus import (
+    samples,
+)
+
+COMPONENT = "botserver"
+SLOT_KEY = "user.gb.slot"
+STATE_KEY = "user.gb.state"
+DEADLINE_KEY = "user.gb.drain-deadline"
+IMAGE_KEY = "user.gb.image"
+FAILURE_KEY = "user.gb.failure"
+PROTECTED_KEY = "user.gb.protected"
+GATE_UNITS = ("gb-gate.socket", "gb-gate.service")
+FLEET_STATES = ("present", "started", "draining", "stopped", "failed", "absent")
+#: the state of a slot → the power state that goes with it
+_POWER = {"present": "present", "started": "started", "draining": "present", "stopped": "stopped", "failed": "stopped", "absent": "absent"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FleetSpec:
+    """The fleet as the user describes it. Sizes and rates are written as LXD writes them; times are seconds."""
+
+    subnet: str
+    network: str
+    image: str | None = None
+    image_version: str = ""
+    max_slots: int = 10
+    limits: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    environment: t.Mapping[str, str] | None = None
+    environment_path: str = "/opt/gbo/bin/.env"
+    port: int = 8080
+    proxy_port_base: int | None = None
+    proxy_listen: str = "127.0.0.1"
+    drain_timeout: float = 300.0
+    failure: str = ""
+
+
+def environment_file(environment: t.Mapping[str, t.Any]) -> bytes:
+    """An environment file for systemd: sorted ``NAME="value"`` lines.
+
+    :raises InvalidInput: a name that is none, or a value with a line break
+    """
+    lines = []
+    for name, value in sorted(environment.items()):
+        if not name.isidentifier():
+            raise InvalidInput(f"environment has the name {name!r}; a name is made of letters, digits and _.")
+        text = str(value)
+        if "\n" in text or "\r" in text:
+            raise InvalidInput(f"The value of {name} in environment has a line break, which an environment file cannot hold.")
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+        lines.append(f'{name}="{escaped}"\n')
+    return "".join(lines).encode()
+
+
+def slot_of(instance: Instance) -> int | None:
+    """The slot of an instance of the fleet; None for any other instance."""
+    if instance.component != COMPONENT:
+        return None
+    value = instance.config.get(SLOT_KEY, "")
+    return int(value) if value.isdigit() else None
+
+
+def slot_state(instance: Instance) -> str:
+    """active, draining, failed or warm; an instance that does not run and was not put away counts as warm."""
+    marked = instance.config.get(STATE_KEY, "")
+    if marked in ("draining", "failed"):
+        return marked
+    return "active" if instance.status == "Running" else "warm"
+
+
+def slots(observed: t.Mapping[str, Instance], max_slots: int) -> dict[str, list[int]]:
+    """The slots by state, each list ascending; ``free`` are those up to ``max_slots`` that have no instance."""
+    found: dict[str, list[int]] = {"active": [], "draining": [], "warm": [], "failed": [], "free": []}
+    taken = set()
+    for instance in observed.values():
+        slot = slot_of(instance)
+        if slot is not None:
+            taken.add(slot)
+            found[slot_state(instance)].append(slot)
+    found["free"] = [slot for slot in range(1, max_slots + 1) if slot not in taken]
+    return {state: sorted(numbers) for state, numbers in found.items()}
+
+
+def choose_slots(observed: t.Mapping[str, Instance], spec: FleetSpec, numbers: t.Sequence[int] | None, count: int | None) -> list[int]:
+    """The slots that a call is about: those that are named, or the active ones filled up to ``count``.
+
+    Filling takes the lowest warm or free slots; draining and failed ones are left alone. More active instances than
+    ``count`` are all kept: taking one in is a drain, which is asked for by slot.
+
+    :raises InvalidInput: a slot out of range, or more instances wanted than there are slots
+    """
+    if numbers is not None:
+        wrong = [slot for slot in numbers if not 1 <= slot <= max(spec.max_slots, *_known(observed), 1)]
+        if wrong:
+            raise InvalidInput(f"Slots are 1 to {spec.max_slots} (scale-max-instances); {wrong} are not.")
+        return sorted(set(numbers))
+    now = slots(observed, spec.max_slots)
+    spare = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= spec.max_slots)
+    missing = max((count or 0) - len(now["active"]), 0)
+    if missing > len(spare):
+        held = {state: now[state] for state in ("draining", "failed") if now[state]}
+        raise InvalidInput(
+            f"{count} instances are wanted and {len(now['active'])} run, but only {len(spare)} of {spec.max_slots} slots are to be had"
+            + (f" (others are held: {held})" if held else "")
+            + ". Raise scale-max-instances, or remove failed instances."
+        )
+    return sorted([*now["active"], *spare[:missing]])
+
+
+def _known(observed: t.Mapping[str, Instance]) -> list[int]:
+    return [slot for instance in observed.values() if (slot := slot_of(instance)) is not None]
+
+
+def instance_spec(spec: FleetSpec, slot: int) -> InstanceSpec:
+    """The instance of a slot as the fleet wants it, in no particular state."""
+    config, card = limits_config(spec.limits)
+    own_address = address(spec.subnet, COMPONENT, slot)
+    nic = {"type": "nic", "network": spec.network, "name": "eth0", "ipv4.address": own_address, "security.mac_filtering": "true", **card}
+    devices: dict[str, t.Mapping[str, str] | None] = {"eth0": nic}
+    proxy = proxy_device(spec, slot)
+    if proxy:
+        devices[proxy[0]] = proxy[1]
+    environment = () if spec.environment is None else (File(spec.environment_path, environment_file(spec.environment)),)
+    return InstanceSpec(
+        name=instance_name(COMPONENT, slot),
+        component=COMPONENT,
+        image=spec.image,
+        config={SLOT_KEY: str(slot), **config},
+        devices=devices,
+        files=environment,
+    )
+
+
+def proxy_device(spec: FleetSpec, slot: int) -> tuple[str, dict[str, str]] | None:
+    """The optional proxy device of a slot (name, device), which publishes it on the host past Caddy."""
+    if spec.proxy_port_base is None:
+        return None
+    port = spec.proxy_port_base + slot
+    return f"port-{port}", {"type": "proxy", "listen": f"tcp:{spec.proxy_listen}:{port}", "connect": f"tcp:127.0.0.1:{spec.port}"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """The fleet as it is: the instances, which gates are open in those that drain, and the time in epoch seconds."""
+
+    observed: t.Mapping[str, Instance]
+    open_gates: frozenset[str] = frozenset()
+    now: float = 0.0
+
+
+def plan_fleet(spec: FleetSpec, numbers: t.Sequence[int], look: Look, state: str) -> Plan:
+    """What brings the slots into ``state``; see the module documentation of M(lxc_botserver) for the states."""
+    wanted = Plan()
+    for slot in numbers:
+        base = instance_spec(spec, slot)
+        instance = look.observed.get(base.name)
+        if instance is None and state in ("draining", "stopped", "failed", "absent"):
+            continue
+        one = plan([_in_state(base, spec, instance, state, look.now)], look.observed, _POWER[state])
+        if state == "stopped":
+            # A run that dies in between must find a draining slot, not one that seems to be put away.
+            one.actions.sort(key=lambda action: action.verb == "update")
+        _add_gate(one, base.name, look, state)
+        wanted.extend(one)
+    return wanted
+
+
+def _in_state(base: InstanceSpec, spec: FleetSpec, instance: Instance | None, state: str, now: float) -> InstanceSpec:
+    marks = _marks(spec, instance, state, now)
+    if instance is not None and state in ("draining", "stopped", "failed", "absent"):
+        # What leaves the fleet is not brought up to date on its way out.
+        return dataclasses.replace(base, config=marks, devices={}, files=())
+    if instance is None:
+        marks = {key: value for key, value in marks.items() if value is not None}
+        if spec.image_version:
+            marks[IMAGE_KEY] = spec.image_version
+    return dataclasses.replace(base, config={**base.config, **marks})
+
+
+def _marks(spec: FleetSpec, instance: Instance | None, state: str, now: float) -> dict[str, str | None]:
+    if state == "draining":
+        known = instance.config.get(DEADLINE_KEY) if instance and slot_state(instance) == "draining" else None
+        return {STATE_KEY: "draining", DEADLINE_KEY: known or str(int(now + spec.drain_timeout))}
+    if state == "started":
+        return {STATE_KEY: "active", DEADLINE_KEY: None, FAILURE_KEY: None}
+    if state == "stopped":
+        return {STATE_KEY: "warm", DEADLINE_KEY: None}
+    if state == "failed":
+        return {STATE_KEY: "failed", DEADLINE_KEY: None, FAILURE_KEY: spec.failure or "unknown"}
+    return {}
+
+
+def _add_gate(wanted: Plan, name: str, look: Look, state: str) -> None:
+    instance = look.observed.get(name)
+    if instance is None or instance.status != "Running":
+        return
+    if state == "draining" and name in look.open_gates:
+        wanted.differ(f"{name} gate", "open", "closed")
+        wanted.act("close-gate", name, "the load balancer sends nothing new from now on")
+    if state == "started" and slot_state(instance) == "draining":
+        wanted.differ(f"{name} gate", "closed", "open")
+        wanted.act("open-gate", name, "it takes requests again")
+
+
+def open_gates(lxd: Lxd, names: t.Iterable[str]) -> frozenset[str]:
+    """Which of the running instances have their health gate open."""
+    is_open = []
+    for name in names:
+        _code, out, _err = lxd.execute(name, ["systemctl", "is-active", *GATE_UNITS])
+        if "active" in out.split():
+            is_open.append(name)
+    return frozenset(is_open)
+
+
+def fleet_facts(lxd: Lxd, observed: t.Mapping[str, Instance], subnet: str) -> list[dict[str, t.Any]]:
+    """Every instance of the fleet with its usage, in the shape that lxc_botserver_info documents.
+
+    Processor time comes with the instances. Memory comes from ``/1.0/metrics`` (which LXD computes at most every 8 s),
+    because only there it is told apart from the page cache. Both are one request whatever the size of the fleet.
+    """
+    metrics = _metrics(lxd)
+    ours = [(slot, instance) for instance in observed.values() if (slot := slot_of(instance)) is not None]
+    return [_facts(slot, instance, metrics.get(instance.name, {}), subnet) for slot, instance in sorted(ours, key=lambda item: item[0])]
+
+
+def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet: str) -> dict[str, t.Any]:
+    running = instance.status == "Running"
+    deadline = instance.config.get(DEADLINE_KEY, "")
+    total, available = metrics.get("MemTotal"), metrics.get("MemAvailable")
+    used = int(total - available) if running and total is not None and available is not None else None
+    cpus = int(metrics["cpus"]) if "cpus" in metrics else None
+    return {
+        "name": instance.name,
+        "slot": slot,
+        "status": instance.status,
+        "state": slot_state(instance),
+        "address": instance.devices.get("eth0", {}).get("ipv4.address") or address(subnet, COMPONENT, slot),
+        "image": instance.config.get(IMAGE_KEY, ""),
+        "drain_deadline": float(deadline) if deadline else None,
+        "failure": instance.config.get(FAILURE_KEY) or None,
+        "protected": instance.config.get(PROTECTED_KEY) == "true",
+        "cpu_usage_ns": (instance.state.get("cpu") or {}).get("usage") if running else None,
+        "cpu_limit": cores(instance.expanded_config, cpus),
+        "memory_used_bytes": used,
+        "memory_limit_bytes": size_bytes(instance.expanded_config.get("limits.memory", "")) or (int(total) if total is not None else None),
+        "started_at": _epoch(instance.last_used_at) if running else None,
+    }
+
+
+def _metrics(lxd: Lxd) -> dict[str, dict[str, float]]:
+    prefix = lxd.engine.metric_prefix
+    text = lxd.get_text("metrics")
+    found: dict[str, dict[str, float]] = {}
+    for name, labels, value in samples(text, f"{prefix}memory_MemTotal_bytes", f"{prefix}memory_MemAvailable_bytes"):
+        found.setdefault(labels["name"], {})[name.removeprefix(f"{prefix}memory_").removesuffix("_bytes")] = value
+    for _name, labels, _value in samples(text, f"{prefix}cpu_seconds_total"):
+        known = found.setdefault(labels["name"], {})
+        known["cpus"] = max(known.get("cpus", 0), float(labels["cpu"]) + 1)
+    return found
+
+
+def _epoch(moment: str) -> float | None:
+    """LXD's time in RFC 3339 with nanoseconds → epoch seconds; None for the zero time."""
+    if not moment or moment.startswith(("0001-", "1970-01-01")):
+        return None
+    seconds, _dot, fraction = moment.rstrip("Z").partition(".")
+    parsed = datetime.datetime.fromisoformat(seconds).replace(tzinfo=datetime.UTC)
+    return parsed.timestamp() + (float("0." + fraction[:6]) if fraction else 0.0)
+
+
+def now() -> float:
+    """The time in epoch seconds."""
+    return time.time()

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observes the fleet for the planner and executes what it planned: gates, health, and what becomes of a failure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    ScalingError,
+    WaitTimeout,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.http import HttpClient
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import (
+    FAILURE_KEY,
+    GATE_UNITS,
+    STATE_KEY,
+    FleetSpec,
+    Look,
+    choose_slots,
+    instance_spec,
+    now,
+    open_gates,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
+    Runner,
+    RunOptions,
+    observe,
+    observe_with_files,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.plan import (
+    Action,
+    Plan,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+
+
+def look_at(lxd: Lxd, spec: FleetSpec, numbers: t.Sequence[int] | None, count: int | None, state: str) -> tuple[list[int], Look]:
+    """The slots that a call is about, and the fleet as the planner needs to see it."""
+    observed = observe(lxd)
+    chosen = choose_slots(observed, spec, numbers, count)
+    specs = [instance_spec(spec, slot) for slot in chosen]
+    if state in ("present", "started") and spec.environment is not None:
+        observed = observe_with_files(lxd, specs)
+    running = [one.name for one in specs if one.name in observed and observed[one.name].status == "Running"]
+    gates = open_gates(lxd, running) if state == "draining" else frozenset()
+    return chosen, Look(observed, gates, now())
+
+
+def execute(
+    lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, t.Any] | None, warn: t.Callable[[str], None]
+) -> None:
+    """Carry out the plan; an instance that starts and does not become healthy is marked failed, stopped and kept.
+
+    :param health: port, path and timeout (seconds) of the check, or None for no check
+    :raises ScalingError: with every instance that failed in ``details["failed_instances"]``
+    """
+
+    def close_gate(action: Action) -> None:
+        _systemctl(lxd, action.target, "stop")
+
+    def open_gate(action: Action) -> None:
+        _systemctl(lxd, action.target, "start")
+
+    def healthy(action: Action) -> None:
+        try:
+            _wait_healthy(lxd, action.target, health or {})
+        except WaitTimeout as error:
+            _set_aside(runner, action.target, str(error))
+            raise
+
+    runner = Runner(lxd, options, {"close-gate": close_gate, "open-gate": open_gate, "health": healthy})
+    if health is not None:
+        for name in dict.fromkeys(action.target for action in wanted.actions if action.verb == "start"):
+            wanted.act("health", name, "wait until it answers its health check")
+    try:
+        runner.run(wanted)
+    finally:
+        for warning in runner.warnings:
+            warn(warning)
+
+
+def _systemctl(lxd: Lxd, name: str, verb: str) -> None:
+    units = GATE_UNITS if verb == "stop" else GATE_UNITS[:1]
+    code, out, err = lxd.execute(name, ["systemctl", verb, *units])
+    if code != 0:
+        raise ScalingError(f"systemctl {verb} {' '.join(units)} in {name} ended with {code}: {(err or out).strip()}")
+
+
+def _set_aside(runner: Runner, name: str, reason: str) -> None:
+    aside = Plan()
+    aside.act("update", name, config={STATE_KEY: "failed", FAILURE_KEY: reason[:500]}, devices={}, profiles=None)
+    aside.act("stop", name)
+    runner.run(aside)
+
+
+def _wait_healthy(lxd: Lxd, name: str, health: t.Mapping[str, t.Any]) -> None:
+    raw, _etag = lxd.get(f"instances/{name}")
+    url = f"http://{raw['devices']['eth0']['ipv4.address']}:{health['port']}"
+    client = HttpClient(url, timeout=6, retries=0)
+
+    def ask() -> str:
+        try:
+            return str(client.request("GET", health["path"], expect=range(100, 600)).status)
+        except ScalingError as error:
+            return str(error)
+
+    wait_for(
+        f"{name} to answer {url}{health['path']} with 2xx",
+        ask,
+        lambda seen: seen.startswith("2") and seen.isdigit(),
+        timeout=float(health["timeout"]),
+        interval=0.1,
+        hint=f"It is marked failed, stopped, and kept for inspection: {lxd.engine.client} start {name} and look at its journal.",
+    )

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the instance modules → the values that planner and runner take."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    InvalidInput,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
+    InstanceSpec,
+    Readiness,
+    RunOptions,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
+    limits_config,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
+    ArgumentSpec,
+)
+
+RUN_SPEC = ArgumentSpec(
+    options={
+        "wait_timeout": {"type": "int", "default": 60},
+        "nic": {"type": "str", "default": "eth0"},
+        "stop_timeout": {"type": "int", "default": 60},
+        "force_stop": {"type": "bool", "default": False},
+        "limits_best_effort": {"type": "bool", "default": False},
+        "operation_timeout": {"type": "int", "default": 120},
+        "parallel": {"type": "int", "default": 8},
+    }
+)
+
+
+def text(value: t.Any) -> str | None:
+    """A config value as LXD takes it: a string, booleans in lower case; None stays None."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
+    """One element of the option ``instances`` as an InstanceSpec; raises InvalidInput for a limit that is none."""
+    config, card = limits_config(item.get("limits"))
+    devices: dict[str, t.Mapping[str, str] | None] = {
+        name: None if device is None else {key: str(text(value)) for key, value in device.items()} for name, device in item["devices"].items()
+    }
+    if card:
+        nic = devices.get("eth0")
+        if nic is None:
+            raise InvalidInput(f"{item['name']} has a limit on its network, which needs the device eth0 with its network under devices.")
+        devices["eth0"] = {**nic, **card}
+    return InstanceSpec(
+        name=item["name"],
+        component=component,
+        image=item.get("image"),
+        profiles=None if item.get("profiles") is None else tuple(item["profiles"]),
+        config={**{key: text(value) for key, value in item["config"].items()}, **config},
+        devices=devices,
+    )
+
+
+def run_options(params: t.Mapping[str, t.Any]) -> RunOptions:
+    """The options of RUN_SPEC, and ``wait_for``, as RunOptions."""
+    if params["parallel"] < 1:
+        raise InvalidInput(f"parallel is {params['parallel']}; at least 1 instance must be worked on at a time.")
+    return RunOptions(
+        operation_timeout=float(params["operation_timeout"]),
+        stop_timeout=float(params["stop_timeout"]),
+        force_stop=params["force_stop"],
+        limits_best_effort=params["limits_best_effort"],
+        parallel=params["parallel"],
+        ready=Readiness(
+            address="address" in params["wait_for"],
+            boot="boot" in params["wait_for"],
+            nic=params["nic"],
+            timeout=float(params["wait_timeout"]),
+        ),
+    )

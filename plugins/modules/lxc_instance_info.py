@@ -1,0 +1,100 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lxc_instance_info
+short_description: Read the instances of an LXD or Incus project
+version_added: "0.1.0"
+author:
+  - The generalbots.scaling contributors (@generalbots)
+description:
+  - Returns the instances of a project that belong to this collection, or to one of its components, in one request.
+extends_documentation_fragment:
+  - generalbots.scaling.lxd
+  - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.info_module
+  - generalbots.scaling.attributes.actiongroup_scaling
+options:
+  component:
+    description: Only instances of this component.
+    type: str
+  nic:
+    description: The network card whose address is returned.
+    type: str
+    default: eth0
+seealso:
+  - module: generalbots.scaling.lxc_instance
+"""
+
+EXAMPLES = r"""
+- name: Read all instances
+  generalbots.scaling.lxc_instance_info:
+  register: all_instances
+
+- name: Read the proxies
+  generalbots.scaling.lxc_instance_info:
+    component: proxy
+  register: proxies
+"""
+
+RETURN = r"""
+instances:
+  description: The instances, by name in ascending order.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    name:
+      description: Its name.
+      type: str
+    status:
+      description: Its power state in LXD's words.
+      type: str
+    address:
+      description: Its IPv4 address on O(nic), if it has one.
+      type: str
+    component:
+      description: The component it is marked with.
+      type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec import (
+    LXD_SPEC,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import (
+    connect,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
+    brief,
+    observe,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
+    ArgumentSpec,
+    run,
+)
+
+SPEC = LXD_SPEC.merge(ArgumentSpec(options={"component": {"type": "str"}, "nic": {"type": "str", "default": "eth0"}}))
+
+
+def body(module: AnsibleModule) -> dict[str, t.Any]:
+    """Read the project and return what is ours in it."""
+    wanted = module.params["component"]
+    found = sorted(observe(connect(module.params)).values(), key=lambda instance: instance.name)
+    ours = [item for item in found if item.component is not None and wanted in (None, item.component)]
+    return {"instances": [brief(item, module.params["nic"]) for item in ours]}
+
+
+def main() -> None:
+    """Entry point of the module."""
+    run(SPEC, body)
+
+
+if __name__ == "__main__":
+    main()
