@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""demo botserver: stands in for General Bots' botserver in demos and tests, and does nothing useful.
+
+It answers, starts and stops as botserver 6.3.1 was seen to, as far as that goes without data services: it opens no
+connection to Vault, PostgreSQL, Redis, Qdrant or Drive. Its own switches, which the real program does not have:
+
+``GB_DEMO_STANDALONE=true``  run although ``VAULT_ADDR`` names no remote Vault
+``GB_DEMO_SLOW_START=60``    seconds before the port is opened
+``/api/demo/echo``           query ``burn_ms`` (CPU time), ``delay_ms``, ``alloc_mb`` with ``hold_s`` (memory that is held after
+                             the answer), ``cache_mb`` (page cache, by a file in the work folder)
+``/api/demo/knobs``          ``fail_health`` (bool), ``hang_health`` (seconds before /api/health answers), ``latency_ms`` (all
+                             but health and knobs); POST is for the loopback of the instance only. The real program without
+                             its database is ``{"fail_health": true, "hang_health": 5}``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import dataclasses
+import hashlib
+import json
+import logging
+import mmap
+import os
+import pathlib
+import signal
+import socket
+import sys
+import time
+import typing as t
+import urllib.parse
+import uuid
+
+from aiohttp import WSMsgType, web
+
+VERSION = "0.1.0"
+NAME = f"demo botserver {VERSION}"
+HARD_EXIT_SECONDS = 15.0
+MAX_SESSIONS = 10_000
+MAX_MILLISECONDS, MAX_MEGABYTES, MAX_HOLD_SECONDS = 60_000, 4096, 600
+MEBIBYTE = 1024 * 1024
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+log = logging.getLogger("demo botserver")
+Handler = t.Callable[[web.Request], t.Awaitable[web.StreamResponse]]
+Text = collections.abc.Mapping[str, str]
+
+
+def read_environment(folder: pathlib.Path, process: Text) -> dict[str, str]:
+    """The variables of the nearest ``.env`` in ``folder`` or above it; those of the process win."""
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".env").is_file():
+            lines = (candidate / ".env").read_text(encoding="utf-8").splitlines()
+            pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
+            return {**{key.strip(): value.strip().strip("'\"") for key, _, value in pairs}, **process}
+    return dict(process)
+
+
+def needs_private_stack(vault_addr: str) -> bool:
+    """Whether the real program would bootstrap its own services: its rule is this search in the text of VAULT_ADDR."""
+    return not vault_addr or "localhost" in vault_addr or "127.0.0.1" in vault_addr
+
+
+def work_folder(environment: Text) -> pathlib.Path:
+    """Where the real program keeps its work: GBO_WORK_PATH, else /opt/gbo/work where it is installed, else ./work."""
+    installed = pathlib.Path("/opt/gbo/bin/.env").exists()
+    return pathlib.Path(environment.get("GBO_WORK_PATH") or ("/opt/gbo/work" if installed else "work"))
+
+
+def burn(milliseconds: float) -> None:
+    """Use this much CPU time in the calling thread; hashing large blocks leaves the interpreter free for others."""
+    block = bytes(256 * 1024)
+    end = time.thread_time() + milliseconds / 1000
+    while time.thread_time() < end:
+        hashlib.sha256(block)
+
+
+def allocate(megabytes: float) -> mmap.mmap:
+    """Anonymous private memory with every page touched: it counts as the instance's memory, not as page cache."""
+    size = max(1, int(megabytes * MEBIBYTE))
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for offset in range(0, size, mmap.PAGESIZE):
+        memory[offset] = 1
+    return memory
+
+
+def fill_page_cache(folder: pathlib.Path, megabytes: float) -> None:
+    """Write a file of this size in the work folder, over the one before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "demo-page-cache.bin").open("wb") as file:
+        for _ in range(int(megabytes)):
+            file.write(bytes(MEBIBYTE))
+
+
+def bad_request(reason: str) -> web.HTTPBadRequest:
+    """The answer 400 with its reason."""
+    return web.HTTPBadRequest(text=json.dumps({"error": "bad_request", "message": reason}), content_type="application/json")
+
+
+def query_number(request: web.Request, name: str, ceiling: float) -> float:
+    """A number from the query, 0 where it is not given; raises the answer 400 outside of 0 to ``ceiling``."""
+    text = request.query.get(name, "0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= ceiling:
+        raise bad_request(f"{name}={text}: give a number from 0 to {ceiling:g}")
+    return value
+
+
+@dataclasses.dataclass
+class Knobs:
+    """What tests and demos turn while the program runs."""
+
+    fail_health: bool = False
+    hang_health: float = 0.0
+    latency_ms: float = 0.0
+
+    def turn(self, wanted: t.Any) -> None:
+        """Set the named knobs, all or none; raises the answer 400 for an unknown name or a value of the wrong kind."""
+        if not isinstance(wanted, dict) or not wanted.keys() <= vars(self).keys():
+            raise bad_request(f"give a JSON object with some of: {', '.join(vars(self))}")
+        for name, value in wanted.items():
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_MILLISECONDS
+            if not (isinstance(value, bool) if name == "fail_health" else number):
+                raise bad_request(f"{name}: {value!r} is neither on/off for fail_health nor a number from 0 to {MAX_MILLISECONDS}")
+        for name, value in wanted.items():
+            setattr(self, name, value)
+
+
+class Botserver:
+    """The routes and what they share; one per process."""
+
+    def __init__(self, work: pathlib.Path) -> None:
+        self.instance = socket.gethostname()
+        self.work = work
+        self.knobs = Knobs()
+        # Message counts by session. Only this process knows them: a websocket led elsewhere finds "known": false.
+        self.sessions: dict[str, int] = {}
+        self.sockets: set[asyncio.Transport] = set()
+        self.held: set[asyncio.Task[None]] = set()
+        self.cache_lock = asyncio.Lock()
+
+    def application(self) -> web.Application:
+        """The aiohttp application with every route; the last one refuses what is left."""
+        app = web.Application(middlewares=[self.delay])
+        app.on_response_prepare.append(self.sign)
+        app.router.add_get("/health", self.health)
+        app.router.add_get("/api/health", self.api_health)
+        app.router.add_get("/api/auth", self.authenticate)
+        app.router.add_get("/ws", self.websocket)
+        app.router.add_get("/ws/{bot}", self.websocket)
+        app.router.add_get("/api/demo/knobs", self.show_knobs)
+        app.router.add_post("/api/demo/knobs", self.turn_knobs)
+        app.router.add_get("/api/demo/echo", self.echo)
+        app.router.add_post("/api/demo/echo", self.echo)
+        app.router.add_route("*", "/{path:.*}", self.refuse)
+        return app
+
+    async def sign(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Every answer names its instance and says that this is the demo."""
+        response.headers["X-Instance"] = self.instance
+        response.headers["Server"] = NAME
+
+    @web.middleware
+    async def delay(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The knob ``latency_ms``; health and the knobs themselves stay quick."""
+        if self.knobs.latency_ms and request.path not in ("/health", "/api/health", "/api/demo/knobs"):
+            await asyncio.sleep(self.knobs.latency_ms / 1000)
+        return await handler(request)
+
+    async def health(self, _request: web.Request) -> web.StreamResponse:
+        """Liveness: always 200."""
+        return web.json_response({"status": "ok", "service": "botserver", "version": NAME, "commit": "demo"})
+
+    async def api_health(self, _request: web.Request) -> web.StreamResponse:
+        """Readiness: 200 or 503. ``database`` is what the knob says, for the demo has none."""
+        await asyncio.sleep(self.knobs.hang_health)
+        well = not self.knobs.fail_health
+        body = {"status": "healthy" if well else "degraded", "service": "botserver", "version": NAME, "database": well}
+        return web.json_response({**body, "build_date": "demo", "commit": "demo"}, status=200 if well else 503)
+
+    async def authenticate(self, request: web.Request) -> web.StreamResponse:
+        """An anonymous session of this process."""
+        bot = request.query.get("bot_name", "default")
+        session = self.remember(str(uuid.uuid4()))
+        ids = {"user_id": str(uuid.uuid4()), "session_id": session, "bot_id": str(uuid.uuid5(uuid.NAMESPACE_DNS, bot))}
+        return web.json_response({**ids, "bot_name": bot, "status": "anonymous", "server": NAME, "instance": self.instance})
+
+    def remember(self, session: str) -> str:
+        """Keep a session, the oldest giving way when there are too many."""
+        if len(self.sessions) >= MAX_SESSIONS:
+            del self.sessions[next(iter(self.sessions))]
+        self.sessions.setdefault(session, 0)
+        return session
+
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        """First a ``connected`` frame, then an echo that names the instance, the session and its message count."""
+        channel = web.WebSocketResponse()
+        if not channel.can_prepare(request):
+            return web.Response(status=400, text=f"{NAME}: this path is for websockets; the request asks for no upgrade")
+        wanted = request.query.get("session_id", "")
+        known = wanted in self.sessions
+        session = self.remember(wanted or str(uuid.uuid4()))
+        bot = request.match_info.get("bot") or request.query.get("bot_name", "default")
+        await channel.prepare(request)
+        transport = request.transport
+        if transport is None:
+            return channel
+        self.sockets.add(transport)
+        try:
+            names = {"server": NAME, "instance": self.instance, "session_id": session}
+            await channel.send_json({"type": "connected", **names, "bot_name": bot, "known": known})
+            async for message in channel:
+                if message.type == WSMsgType.TEXT:
+                    count = self.sessions[session] = self.sessions.get(session, 0) + 1
+                    await channel.send_json({"type": "message", **names, "messages": count, "content": message.data})
+        except ConnectionError:
+            log.info("the peer of a websocket of session %s went away", session)
+        finally:
+            self.sockets.discard(transport)
+        return channel
+
+    async def echo(self, request: web.Request) -> web.StreamResponse:
+        """The demo's own endpoint: answers with what it got, after the work that its query asks for."""
+        burn_ms, delay_ms = (query_number(request, name, MAX_MILLISECONDS) for name in ("burn_ms", "delay_ms"))
+        alloc_mb, cache_mb = (query_number(request, name, MAX_MEGABYTES) for name in ("alloc_mb", "cache_mb"))
+        hold_s = query_number(request, "hold_s", MAX_HOLD_SECONDS)
+        received = len(await request.read())
+        if alloc_mb:
+            self.hold(await asyncio.to_thread(allocate, alloc_mb), hold_s)
+        if cache_mb:
+            async with self.cache_lock:
+                await asyncio.to_thread(fill_page_cache, self.work, cache_mb)
+        if burn_ms:
+            await asyncio.to_thread(burn, burn_ms)
+        await asyncio.sleep(delay_ms / 1000)
+        request_id = request.headers.get("X-Request-ID")
+        about = {"server": NAME, "instance": self.instance, "method": request.method, "path": request.path}
+        return web.json_response({**about, "request_id": request_id, "received_bytes": received})
+
+    def hold(self, memory: mmap.mmap, seconds: float) -> None:
+        """Keep the memory for this time after the answer, then give it back to the system."""
+
+        async def release_later() -> None:
+            await asyncio.sleep(seconds)
+            memory.close()
+
+        task = asyncio.create_task(release_later())
+        self.held.add(task)
+        task.add_done_callback(self.held.discard)
+
+    async def show_knobs(self, _request: web.Request) -> web.StreamResponse:
+        """The knobs as they stand."""
+        return web.json_response({**vars(self.knobs), "server": NAME, "instance": self.instance})
+
+    async def turn_knobs(self, request: web.Request) -> web.StreamResponse:
+        """Turn knobs, from inside the instance. The health gate passes strangers on from loopback, so Host counts as well."""
+        host = urllib.parse.urlsplit(f"//{request.host}").hostname
+        if request.remote not in LOOPBACK_HOSTS or host not in LOOPBACK_HOSTS:
+            raise web.HTTPForbidden(text=f"{NAME}: knobs are turned from inside the instance, at http://127.0.0.1\n")
+        try:
+            self.knobs.turn(await request.json())
+        except json.JSONDecodeError as error:
+            raise bad_request(f"not JSON: {error}") from error
+        log.info("knobs: %s", self.knobs)
+        return await self.show_knobs(request)
+
+    async def refuse(self, request: web.Request) -> web.StreamResponse:
+        """Whatever the real program keeps from anonymous callers: 401; /healthz is let through to nowhere: 404."""
+        if request.path == "/healthz":
+            return web.Response(status=404)
+        refusal = {"error": "missing_token", "message": "Authentication required", "server": NAME}
+        return web.json_response(refusal, status=401)
+
+
+async def serve(port: int, slow_start: float, work: pathlib.Path) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if slow_start:
+        log.info("GB_DEMO_SLOW_START: the port opens in %g s", slow_start)
+        await asyncio.wait([asyncio.ensure_future(stop.wait())], timeout=slow_start)
+    if stop.is_set():
+        return 0
+    botserver = Botserver(work)
+    runner = web.AppRunner(botserver.application(), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "0.0.0.0", port).start()
+    except OSError as error:
+        log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
+        return 1
+    log.info("%s listens on 0.0.0.0:%d as %s", NAME, port, botserver.instance)
+    await stop.wait()
+    log.info("stopping: %d websockets are cut, requests in flight have %g s", len(botserver.sockets), HARD_EXIT_SECONDS)
+    for transport in list(botserver.sockets):
+        transport.abort()
+    _, unfinished = await asyncio.wait([asyncio.ensure_future(runner.cleanup())], timeout=HARD_EXIT_SECONDS)
+    log.info("stopped%s", ", requests in flight are lost" if unfinished else "")
+    return 0
+
+
+def main(arguments: collections.abc.Sequence[str]) -> int:
+    """As the real program does: every argument it does not know starts a server."""
+    if arguments[:1] in (["--version"], ["-v"]):
+        print(NAME)
+        return 0
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    environment = read_environment(pathlib.Path.cwd(), os.environ)
+    vault = environment.get("VAULT_ADDR", "")
+    if environment.get("GB_DEMO_STANDALONE", "").lower() == "true":
+        log.info("GB_DEMO_STANDALONE: runs without Vault and without data services")
+    elif needs_private_stack(vault):
+        log.error(
+            "VAULT_ADDR=%r names no remote Vault: the real botserver would now bootstrap a private stack here, "
+            "killing databases and web servers around it; this demo refuses to start", vault,
+        )
+        return 1
+    else:
+        log.info("Vault at %s: this demo reads nothing from it and uses no data services", vault)
+    try:
+        port, slow_start = int(environment.get("PORT") or 8080), float(environment.get("GB_DEMO_SLOW_START") or 0)
+    except ValueError as error:
+        log.error("PORT and GB_DEMO_SLOW_START are numbers: %s", error)
+        return 1
+    return asyncio.run(leave_at_once(serve(port, slow_start, work_folder(environment))))
+
+
+async def leave_at_once(running: t.Awaitable[int]) -> int:
+    """End the process with the code of ``running``, without waiting for threads that still burn."""
+    code = await running
+    sys.stdout.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
