@@ -1,0 +1,196 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role botserver refuses, computes and writes on the controller: one playbook run, one stand-in for Vault's HTTP API."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import typing as t
+
+import pytest
+
+REAL = {"botserver_binary": "/bin/true", "botserver_vault_addr": "https://vault.example:8200", "botserver_vault_token": "s.read"}
+DEMO = {"botserver_demo": True}
+SECRETS = {"gbo/tables": {"host": "10.0.0.5", "port": "5432", "password": "Abc-123_~"}, "gbo/cache": {"password": "x"}}
+AT_SIGN = {"gbo/cache": {"password": "never@shown"}}
+PRIVATE_STACK = "it would bootstrap a private stack"
+
+# name: (entry point, variables, what the refusal says)
+REFUSED: dict[str, tuple[str, dict[str, t.Any], str]] = {
+    "neither demo nor binary": ("install", {}, "give exactly one"),
+    "demo and binary": ("install", DEMO | REAL, "give exactly one"),
+    "URL without checksum": ("install", REAL | {"botserver_binary": "https://example.com/botserver"}, "needs it"),
+    "checksum of another kind": ("install", REAL | {"botserver_binary_checksum": "md5:12"}, "64 hexadecimal digits"),
+    "no Vault": ("install", REAL | {"botserver_vault_addr": ""}, PRIVATE_STACK),
+    "Vault without scheme": ("install", REAL | {"botserver_vault_addr": "vault:8200"}, PRIVATE_STACK),
+    "Vault on localhost": ("environment", REAL | {"botserver_vault_addr": "http://localhost:8200"}, PRIVATE_STACK),
+    "Vault on 127.0.0.1": ("environment", REAL | {"botserver_vault_addr": "http://127.0.0.1:8200"}, PRIVATE_STACK),
+    "Vault on 127.1.2.3": ("environment", REAL | {"botserver_vault_addr": "http://127.1.2.3:8200"}, PRIVATE_STACK),
+    "Vault on ::1": ("environment", REAL | {"botserver_vault_addr": "http://[::1]:8200"}, PRIVATE_STACK),
+    "no token": ("environment", REAL | {"botserver_vault_token": ""}, "botserver_vault_token is empty"),
+    "a number in .env": ("environment", DEMO | {"botserver_environment_extra": {"LOAD": 1}}, "LOAD. A name is"),
+    "two lines in .env": ("environment", DEMO | {"botserver_environment_extra": {"LOAD": "a\nB=c"}}, "LOAD. A name is"),
+    "a final line end in .env": ("environment", DEMO | {"botserver_environment_extra": {"LOAD": "a\n"}}, "LOAD. A name is"),
+    "a quote in .env": ("environment", DEMO | {"botserver_environment_extra": {"LOAD": 'a"'}}, "LOAD. A name is"),
+    "a name that is none in .env": ("environment", DEMO | {"botserver_environment_extra": {"A B": "c"}}, "A B. A name is"),
+    "a number as secret": ("vault", {"botserver_vault_secrets": {"gbo/tables": {"port": 5432}}}, "gbo/tables: port is not a string."),
+    "no mapping as secret": ("vault", {"botserver_vault_secrets": {"gbo/tables": "x"}}, "gbo/tables is not a mapping."),
+    "a password with @": ("vault", {"botserver_vault_secrets": AT_SIGN}, "gbo/cache: password would need escaping in a URL."),
+    "two wrong secrets": ("vault", {"botserver_vault_secrets": AT_SIGN | {"gbo/jwt": {"n": 1}}}, "URL. gbo/jwt: n is not a string."),
+    "secrets without token": (
+        "vault", {"botserver_vault_secrets": SECRETS, "botserver_vault_write_token": "", "botserver_vault_token": ""}, "give both",
+    ),
+    "secrets without Vault": ("vault", {"botserver_vault_secrets": SECRETS, "botserver_vault_addr": ""}, "give both"),
+}  # fmt: skip
+
+COMPUTED: dict[str, tuple[dict[str, t.Any], dict[str, str]]] = {
+    "demo": (
+        DEMO | {"botserver_port": 8090, "botserver_environment_extra": {"GB_DEMO_SLOW_START": "2"}},
+        {
+            "PORT": "8090", "BOTSERVER_ENV": "production", "GB_DEMO_STANDALONE": "true", "GBO_WORK_PATH": "/opt/gbo/work",
+            "GB_DEMO_SLOW_START": "2",
+        },
+    ),
+    "real": (
+        REAL | {"botserver_vault_ca_file": "/ca.crt"},
+        {
+            "PORT": "8080", "BOTSERVER_ENV": "production", "BOTSERVER_DISABLE_TLS": "true", "SKIP_LLM_SERVER": "true",
+            "DATA_DIR": "/opt/gbo/data", "GBO_WORK_PATH": "/opt/gbo/work", "VAULT_ADDR": "https://vault.example:8200",
+            "VAULT_TOKEN": "s.read", "VAULT_CACERT": "/opt/gbo/conf/system/certificates/ca/ca.crt",
+        },
+    ),
+}  # fmt: skip
+
+
+class Vault(http.server.BaseHTTPRequestHandler):
+    """The three answers of KV version 2 that reading and writing a secret need."""
+
+    secrets: t.ClassVar[dict[str, t.Any]] = {}
+    writes: t.ClassVar[list[str]] = []
+
+    def answer(self, status: int, body: t.Any) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def metadata(self) -> dict[str, t.Any]:
+        return {"created_time": "2026-01-01T00:00:00Z", "custom_metadata": None, "deletion_time": "", "destroyed": False, "version": 1}
+
+    def allowed(self) -> bool:
+        if self.headers.get("X-Vault-Token") != "s.write":
+            self.answer(403, {"errors": ["permission denied"]})
+            return False
+        return True
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/v1/auth/token/lookup-self"):
+            self.answer(200, {"data": {"id": "s.write"}})
+        elif self.allowed():
+            found = self.secrets.get(self.path)
+            body: dict[str, t.Any] = {"errors": []} if found is None else {"data": {"data": found, "metadata": self.metadata()}}
+            self.answer(404 if found is None else 200, body)
+
+    def do_POST(self) -> None:
+        content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.allowed():
+            self.secrets[self.path] = content["data"]
+            self.writes.append(self.path)
+            self.answer(200, {"data": self.metadata()})
+
+    do_PUT = do_POST
+
+    def log_message(self, format: str, *args: t.Any) -> None:
+        """Nothing: the test's output is for its failures."""
+
+
+def include(entry: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {
+        "name": "Use the role",
+        "ansible.builtin.include_role": {"name": "generalbots.scaling.botserver", "tasks_from": entry},
+        "vars": {"botserver_vault_addr": "https://vault.example:8200", "botserver_vault_token": "s.read", **variables},
+    }
+
+
+def refusal(name: str, entry: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+    keep = {"refusals": "{{ refusals | default({}) | combine({case: ansible_failed_result.msg}) }}"}
+    return {"vars": {"case": name}, "block": [include(entry, variables)], "rescue": [{"ansible.builtin.set_fact": keep}]}
+
+
+def computed(name: str, variables: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    keep = {"computed": "{{ computed | default({}) | combine({case: botserver_environment}) }}"}
+    return [include("environment", variables), {"ansible.builtin.set_fact": keep, "vars": {"case": name}, "no_log": True}]
+
+
+def play(url: str, folder: pathlib.Path) -> list[dict[str, t.Any]]:
+    """The whole playbook; it writes what it saw to result.json."""
+    vault = {"botserver_vault_addr": url, "botserver_vault_write_token": "s.write", "botserver_vault_secrets": SECRETS}
+    changed = SECRETS | {"gbo/cache": {"password": "y"}}
+    tasks = [refusal(name, entry, variables) for name, (entry, variables, _) in REFUSED.items()]
+    tasks += [task for name, (variables, _) in COMPUTED.items() for task in computed(name, variables)]
+    tasks += [include("vault", {"botserver_vault_secrets": {}, "botserver_vault_addr": ""})]
+    tasks += [include("vault", vault), include("vault", vault), include("vault", vault | {"botserver_vault_secrets": changed})]
+    result = "{{ {'refusals': refusals, 'computed': computed} | to_json }}"
+    tasks.append({"ansible.builtin.copy": {"content": result, "dest": str(folder / "result.json"), "mode": "0600"}, "no_log": True})
+    python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    return [{"hosts": "localhost", "gather_facts": False, "vars": python, "tasks": tasks}]
+
+
+class Run(t.NamedTuple):
+    output: str
+    refusals: dict[str, str]
+    computed: dict[str, dict[str, str]]
+    secrets: dict[str, t.Any]
+    writes: list[str]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Everything in one run of ansible-playbook, for a start of it costs as much as all cases together."""
+    folder = tmp_path_factory.mktemp("role")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Vault)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (folder / "play.json").write_text(json.dumps(play(f"http://127.0.0.1:{server.server_port}", folder)))
+    (folder / "ansible.cfg").write_text("[defaults]\n")
+    environment = os.environ | {"ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_LOCALHOST_WARNING": "false"}
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-vvv", "-c", "local", str(folder / "play.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    server.shutdown()
+    server.server_close()
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    result = json.loads((folder / "result.json").read_text())
+    return Run(output, result["refusals"], result["computed"], Vault.secrets, Vault.writes)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refuses_and_says_why(run: Run, name: str) -> None:
+    assert REFUSED[name][2] in run.refusals.get(name, "was not refused")
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_computes_the_environment(run: Run, name: str) -> None:
+    assert run.computed[name] == COMPUTED[name][1]
+
+
+def test_vault_has_the_secrets_under_the_mount(run: Run) -> None:
+    assert run.secrets == {"/v1/secret/data/gbo/tables": SECRETS["gbo/tables"], "/v1/secret/data/gbo/cache": {"password": "y"}}
+
+
+def test_vault_is_written_only_where_it_differs(run: Run) -> None:
+    assert run.writes == ["/v1/secret/data/gbo/tables", "/v1/secret/data/gbo/cache", "/v1/secret/data/gbo/cache"]
+
+
+@pytest.mark.parametrize("secret", ["Abc-123_~", "s.read", "s.write", "never@shown"])
+def test_no_secret_stands_in_the_output_of_the_role(run: Run, secret: str) -> None:
+    lines = [line for line in run.output.splitlines() if secret in line]
+    assert lines == []
