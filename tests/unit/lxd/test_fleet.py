@@ -1,0 +1,203 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet: slots, their states, and the plans between them."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import (
+    FleetSpec,
+    environment_file,
+    fleet_facts,
+    plan_fleet,
+    proxy_device,
+    slots,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import cores, limits_config, refused_limit, size_bytes
+from fake_daemon import FakeDaemon
+
+SUBNET = "10.87.0.0/24"
+
+
+@pytest.fixture
+def daemon() -> FakeDaemon:
+    return FakeDaemon()
+
+
+def spec(**more: object) -> FleetSpec:
+    return FleetSpec(**{"subnet": SUBNET, "network": "gbbr0", "image": "gb/botserver", "max_slots": 4, **more})  # type: ignore[arg-type]
+
+
+def bring(daemon: FakeDaemon, state: str, numbers: list[int] | None = None, count: int | None = None, **more: object) -> list[str]:
+    wanted_spec = spec(**more)
+    chosen, look = look_at(daemon, wanted_spec, numbers, count, state)  # type: ignore[arg-type]
+    wanted = plan_fleet(wanted_spec, chosen, look, state)
+    execute(daemon, wanted, RunOptions(), None, lambda _text: None)  # type: ignore[arg-type]
+    return wanted.steps()
+
+
+def now(daemon: FakeDaemon) -> dict[str, list[int]]:
+    return {state: numbers for state, numbers in slots(observe(daemon), 4).items() if numbers}  # type: ignore[arg-type]
+
+
+def test_count_takes_the_lowest_slots_and_is_idempotent(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=2)
+    assert now(daemon) == {"active": [1, 2], "free": [3, 4]}
+    assert bring(daemon, "started", count=2) == []
+
+
+def test_a_gap_is_filled_and_never_collided_with(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=3)
+    bring(daemon, "absent", [2])
+    bring(daemon, "started", count=3)
+    assert now(daemon) == {"active": [1, 2, 3], "free": [4]}
+
+
+def test_a_smaller_count_takes_nothing_away(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=3)
+    assert bring(daemon, "started", count=1) == []
+
+
+def test_draining_and_failed_slots_are_not_used(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=2)
+    bring(daemon, "draining", [1])
+    bring(daemon, "failed", [2], failure="sick")
+    bring(daemon, "started", count=2)
+    assert now(daemon) == {"active": [3, 4], "draining": [1], "failed": [2]}
+    with pytest.raises(InvalidInput, match=r"only 0 of 4 slots are to be had \(others are held"):
+        bring(daemon, "started", count=3)
+
+
+def test_scale_in_marks_first_then_closes_the_gate_and_marks_warm_last(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1)
+    steps = bring(daemon, "draining", [1])
+    assert [step.split(":")[0] for step in steps] == ["update botserver-1", "close-gate botserver-1"]
+    daemon.active_units = "inactive\ninactive\n"
+    assert bring(daemon, "draining", [1]) == []
+    steps = bring(daemon, "stopped", [1])
+    assert [step.split(":")[0] for step in steps] == ["stop botserver-1", "update botserver-1"]
+    assert now(daemon) == {"warm": [1], "free": [2, 3, 4]}
+    assert bring(daemon, "stopped", [1]) == []
+
+
+def test_draining_again_keeps_the_deadline(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1)
+    bring(daemon, "draining", [1], drain_timeout=100.0)
+    deadline = daemon.instances["botserver-1"]["config"]["user.gb.drain-deadline"]
+    bring(daemon, "draining", [1], drain_timeout=999.0)
+    assert daemon.instances["botserver-1"]["config"]["user.gb.drain-deadline"] == deadline
+
+
+def test_a_drain_can_be_taken_back(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1)
+    bring(daemon, "draining", [1])
+    steps = bring(daemon, "started", [1])
+    assert [step.split(":")[0] for step in steps] == ["update botserver-1", "open-gate botserver-1"]
+    assert "user.gb.drain-deadline" not in daemon.instances["botserver-1"]["config"]
+
+
+def test_what_leaves_is_not_brought_up_to_date_on_its_way(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1)
+    steps = bring(daemon, "draining", [1], limits={"memory": "1GiB"}, environment={"A": "b"})
+    assert steps[0] == "update botserver-1: user.gb.state, user.gb.drain-deadline"
+    assert daemon.files == {}
+
+
+def test_a_slot_without_an_instance_is_already_gone(daemon: FakeDaemon) -> None:
+    for state in ("draining", "stopped", "failed", "absent"):
+        assert bring(daemon, state, [3]) == []
+
+
+def test_a_slot_beyond_max_can_be_drained_but_not_started(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", [4])
+    assert bring(daemon, "draining", [4], max_slots=2) != []
+    with pytest.raises(InvalidInput, match="Slots are 1 to 2"):
+        bring(daemon, "started", [5], max_slots=2)
+
+
+def test_each_slot_has_its_own_address_and_environment(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=2, environment={"PORT": 8080, "SECRET": 'a"b$c'})
+    devices = [daemon.instances[f"botserver-{n}"]["devices"]["eth0"]["ipv4.address"] for n in (1, 2)]
+    assert devices == ["10.87.0.101", "10.87.0.102"]
+    assert daemon.files["botserver-2", "/opt/gbo/bin/.env"] == b'PORT="8080"\nSECRET="a\\"b\\$c"\n'
+    assert "SECRET" not in str(daemon.instances)
+
+
+def test_the_optional_proxy_device_is_bound_to_loopback() -> None:
+    assert proxy_device(spec(), 3) is None
+    name, device = proxy_device(spec(proxy_port_base=8080), 3) or ("", {})
+    assert (name, device["listen"], device["connect"]) == ("port-8083", "tcp:127.0.0.1:8083", "tcp:127.0.0.1:8080")
+
+
+def test_facts_tell_memory_from_page_cache_and_know_the_limit(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1, limits={"cpu": "2", "cpu_allowance": "25ms/100ms", "memory": "256MiB"})
+    labels = '{name="botserver-1",project="generalbots",type="container"}'
+    daemon.metrics = f"lxd_memory_MemTotal_bytes{labels} 2.68435456e+08\nlxd_memory_MemAvailable_bytes{labels} 2.58435456e+08\n"
+    [facts] = fleet_facts(daemon, observe(daemon), SUBNET)  # type: ignore[arg-type]
+    assert (facts["memory_used_bytes"], facts["memory_limit_bytes"], facts["cpu_limit"]) == (10_000_000, 268435456, 0.25)
+    assert (facts["cpu_usage_ns"], facts["started_at"], facts["state"]) == (5_000_000_000, 1767323045.5, "active")
+
+
+def test_what_is_not_known_is_none_and_not_zero(daemon: FakeDaemon) -> None:
+    daemon.add("botserver-1", "Stopped", user__gb__slot="1")
+    [facts] = fleet_facts(daemon, observe(daemon), SUBNET)  # type: ignore[arg-type]
+    assert [facts[key] for key in ("cpu_usage_ns", "memory_used_bytes", "memory_limit_bytes", "cpu_limit", "started_at")] == [None] * 5
+    assert facts["state"] == "warm"
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"cpu": "0"}, "limits.cpu is '0'"),
+        ({"memory": "512"}, "limits.memory is '512'; it must be a size"),
+        ({"disk_priority": 11}, "limits.disk_priority is 11; it must be a number from 0 to 10"),
+        ({"ingress": "fast"}, "limits.ingress is 'fast'"),
+        ({"cpu_allowance": "101%"}, "limits.cpu_allowance"),
+    ],
+)
+def test_limits_that_are_none_are_refused_with_their_rule(limits: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        limits_config(limits)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "host", "expected"),
+    [
+        ({}, None, None),
+        ({}, 8, 8.0),
+        ({"limits.cpu": "2"}, 8, 2.0),
+        ({"limits.cpu": "0-3,6"}, 8, 5.0),
+        ({"limits.cpu": "2", "limits.cpu.allowance": "50ms/100ms"}, 8, 0.5),
+        ({"limits.cpu.allowance": "50%"}, 8, 8.0),
+    ],
+)
+def test_cores(config: dict[str, str], host: int | None, expected: float | None) -> None:
+    assert cores(config, host) == expected
+
+
+def test_sizes() -> None:
+    assert [size_bytes(text) for text in ("512MiB", "1GB", "50%", "")] == [536870912, 10**9, None, None]
+
+
+def test_a_refusal_about_something_else_is_no_limit() -> None:
+    assert refused_limit("Network not found") is None
+
+
+@pytest.mark.parametrize("environment", [{"A": "x\ny"}, {"A-B": "x"}, {"1A": "x"}])
+def test_an_environment_that_a_file_cannot_hold_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(InvalidInput):
+        environment_file(environment)
+
+
+@pytest.mark.parametrize(
+    ("subnet", "component", "slot"), [(SUBNET, "botserver", 0), (SUBNET, "botserver", 151), (SUBNET, "nobody", 1), ("10.0.0.0/25", "proxy", 1), ("x", "proxy", 1)]
+)
+def test_a_slot_without_an_address_is_refused(subnet: str, component: str, slot: int) -> None:
+    with pytest.raises(InvalidInput):
+        address(subnet, component, slot)

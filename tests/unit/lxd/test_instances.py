@@ -1,0 +1,198 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lxc_instance's planner and runner, among them every defect that users of lxd_container have reported."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, WaitTimeout
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
+    File,
+    InstanceSpec,
+    Readiness,
+    Runner,
+    RunOptions,
+    observe,
+    observe_with_files,
+    plan,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import spec_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
+from fake_daemon import FakeDaemon
+
+QUICK = RunOptions(stop_timeout=1, ready=Readiness(address=True, timeout=0.05))
+
+
+@pytest.fixture
+def daemon() -> FakeDaemon:
+    return FakeDaemon()
+
+
+def bring(daemon: FakeDaemon, state: str, *specs: InstanceSpec, options: RunOptions = QUICK) -> tuple[Plan, Runner]:
+    runner = Runner(daemon, options)  # type: ignore[arg-type]
+    wanted = plan(specs, observe_with_files(daemon, specs), state)  # type: ignore[arg-type]
+    runner.run(wanted)
+    return wanted, runner
+
+
+def one(name: str = "proxy-1", **more: object) -> InstanceSpec:
+    return InstanceSpec(**{"name": name, "component": "proxy", "image": "gb/proxy", **more})  # type: ignore[arg-type]
+
+
+def test_creates_writes_and_starts_in_that_order(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", one(files=(File("/etc/x", b"1"),)))
+    assert daemon.calls == ["create proxy-1", "write proxy-1 /etc/x 0600", "start proxy-1"]
+    assert daemon.instances["proxy-1"]["config"]["user.gb.component"] == "proxy"
+
+
+@pytest.mark.parametrize("state", ["present", "started", "stopped", "frozen", "absent"])
+def test_second_run_changes_nothing(daemon: FakeDaemon, state: str) -> None:
+    spec = one(config={"limits.cpu": "1"}, devices={"eth0": {"type": "nic"}}, files=(File("/etc/x", b"1"),))
+    bring(daemon, state, spec)
+    wanted, _runner = bring(daemon, state, spec)
+    assert not wanted.changed
+    assert wanted.diff == {"before": {}, "after": {}}
+
+
+def test_the_plan_of_check_mode_is_what_a_run_does(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Stopped", "proxy")
+    spec = one(config={"limits.cpu": "2"})
+    foreseen = plan([spec], observe(daemon), "started").steps()  # type: ignore[arg-type]
+    wanted, _runner = bring(daemon, "started", spec)
+    assert wanted.steps() == foreseen == ["update proxy-1: limits.cpu", "start proxy-1"]
+
+
+def test_no_address_in_time_is_a_failure_that_says_what_was_seen(daemon: FakeDaemon) -> None:
+    daemon.has_address = False
+    with pytest.raises(WaitTimeout, match=r"proxy-1 to be up .*'address': None"):
+        bring(daemon, "started", one())
+
+
+def test_an_image_that_does_not_boot_is_named_as_that(daemon: FakeDaemon) -> None:
+    daemon.boots = False
+    with pytest.raises(ScalingError, match="proxy-1 was started and is stopped again: its image does not boot"):
+        bring(daemon, "started", one())
+
+
+def test_freezing_a_frozen_instance_is_no_change(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Frozen", "proxy")
+    wanted, _runner = bring(daemon, "frozen", one())
+    assert not wanted.changed
+
+
+def test_a_stopped_instance_is_changed_without_being_booted(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Stopped", "proxy")
+    bring(daemon, "stopped", one(config={"limits.cpu": "2"}))
+    assert daemon.calls == ["update proxy-1"]
+
+
+def test_an_unknown_status_is_reported_and_nothing_is_tried(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Error", "proxy")
+    with pytest.raises(Refused, match="proxy-1 is in state Error"):
+        bring(daemon, "started", one())
+    assert daemon.calls == []
+
+
+def test_numbers_and_booleans_reach_the_daemon_as_strings(daemon: FakeDaemon) -> None:
+    item = {"name": "proxy-1", "image": "i", "config": {"limits.cpu": 2, "security.nesting": True}, "devices": {"d": {"x": 1}}}
+    bring(daemon, "present", spec_of(item, "proxy"))
+    created = daemon.instances["proxy-1"]
+    assert (created["config"]["limits.cpu"], created["config"]["security.nesting"]) == ("2", "true")
+    assert created["devices"] == {"d": {"x": "1"}}
+
+
+def test_null_removes_a_key_and_a_device_and_others_stay(daemon: FakeDaemon) -> None:
+    raw = daemon.add("proxy-1", "Running", "proxy", limits__cpu="2", user__mine="kept")
+    raw["devices"] = {"gone": {"type": "disk"}, "stays": {"type": "disk"}}
+    bring(daemon, "started", one(config={"limits.cpu": None}, devices={"gone": None}))
+    assert daemon.instances["proxy-1"]["config"] == {"user.gb.component": "proxy", "user.mine": "kept"}
+    assert list(daemon.instances["proxy-1"]["devices"]) == ["stays"]
+
+
+def test_a_change_by_somebody_else_is_not_lost(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Running", "proxy")
+
+    def meddle(name: str) -> None:
+        daemon.instances[name]["config"]["user.other"] = "theirs"
+        daemon.touch(name)
+        daemon.meddle = lambda _name: None
+
+    daemon.meddle = meddle
+    bring(daemon, "started", one(config={"limits.cpu": "2"}))
+    assert daemon.instances["proxy-1"]["config"] == {"user.gb.component": "proxy", "user.other": "theirs", "limits.cpu": "2"}
+
+
+@pytest.mark.parametrize("owner", [None, "redis"])
+@pytest.mark.parametrize("state", ["started", "absent"])
+def test_a_foreign_instance_of_our_name_is_left_alone(daemon: FakeDaemon, owner: str | None, state: str) -> None:
+    daemon.add("proxy-1", "Running", owner)
+    with pytest.raises(Refused, match="was left alone"):
+        bring(daemon, state, one())
+    assert daemon.calls == []
+
+
+def test_a_stop_is_graceful_and_only_forced_when_allowed(daemon: FakeDaemon) -> None:
+    daemon.stops = False
+    daemon.add("proxy-1", "Running", "proxy")
+    with pytest.raises(ScalingError, match="did not stop within 1 s"):
+        bring(daemon, "stopped", one())
+    _wanted, runner = bring(daemon, "stopped", one(), options=RunOptions(stop_timeout=1, force_stop=True))
+    assert daemon.calls == ["stop proxy-1", "stop proxy-1", "stop by force proxy-1"]
+    assert runner.warnings == ["proxy-1 did not stop within 1 s and was killed."]
+
+
+def test_one_failure_does_not_stop_the_others_and_all_are_reported(daemon: FakeDaemon) -> None:
+    daemon.refuse["create"] = lambda body: "No space left on device" if body["name"] in ("proxy-2", "proxy-4") else None
+    with pytest.raises(ScalingError, match="2 of 5 instances failed") as caught:
+        bring(daemon, "started", *[one(f"proxy-{n}") for n in range(1, 6)])
+    assert sorted(caught.value.details["failed_instances"]) == ["proxy-2", "proxy-4"]
+    assert "no space left in the storage pool" in caught.value.details["failed_instances"]["proxy-2"]
+    assert sorted(name for name, raw in daemon.instances.items() if raw["status"] == "Running") == ["proxy-1", "proxy-3", "proxy-5"]
+
+
+def test_instances_are_worked_on_together_and_within_the_bound(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", *[one(f"proxy-{n}") for n in range(1, 10)], options=RunOptions(parallel=3))
+    assert 2 <= daemon.most_at_once <= 3
+
+
+PRIORITY = "Cannot apply limits.disk.priority as blkio.weight cgroup controller is missing"
+EGRESS = 'Failed to start device "eth0": Failed to create ingress tc filter: … police rate 10000000bit'
+
+
+@pytest.mark.parametrize(
+    ("key", "config", "devices", "reason"),
+    [
+        ("limits.disk.priority", {"limits.disk.priority": "5"}, {}, PRIORITY),
+        ("limits.egress", {}, {"eth0": {"type": "nic", "limits.egress": "10Mbit"}}, EGRESS),
+    ],
+)
+def test_a_limit_that_the_host_refuses(
+    daemon: FakeDaemon, key: str, config: dict[str, str], devices: dict[str, dict[str, str]], reason: str
+) -> None:
+    def refuse(raw: dict[str, dict[str, dict[str, str]]]) -> str | None:
+        return reason if key in raw["config"] or key in raw["devices"].get("eth0", {}) else None
+
+    daemon.refuse["start"] = refuse  # type: ignore[assignment]
+    spec = one(config=config, devices=devices)
+    with pytest.raises(ScalingError, match=f"The host cannot apply {key} to proxy-1"):
+        bring(daemon, "started", spec)
+    _wanted, runner = bring(daemon, "started", spec, options=RunOptions(limits_best_effort=True))
+    assert daemon.instances["proxy-1"]["status"] == "Running"
+    assert [key in warning for warning in runner.warnings] == [True]
+    again, _runner = bring(daemon, "started", spec, options=RunOptions(limits_best_effort=True))
+    assert not again.changed, again.steps()
+
+
+def test_a_secret_file_never_shows_in_the_plan(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Running", "proxy")
+    daemon.files["proxy-1", "/etc/x"] = b"old-secret"
+    wanted, _runner = bring(daemon, "started", one(files=(File("/etc/x", b"new-secret"),)))
+    assert wanted.changed
+    assert "secret" not in str(wanted.result())
+
+
+def test_no_image_for_a_new_instance_is_refused_before_anything_is_done(daemon: FakeDaemon) -> None:
+    with pytest.raises(InvalidInput, match="proxy-1 does not exist and no image is named"):
+        bring(daemon, "started", one(image=None))
+    assert daemon.calls == []
