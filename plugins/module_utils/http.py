@@ -6,6 +6,8 @@
 It always has a timeout, speaks over unix sockets as well, repeats only what is harmless to repeat, and raises our
 errors with the method and address in them.
 """
+# pylint takes this file for Python's own package http and finds that one's imports unused; ruff checks the real ones.
+# pylint: disable=unused-import
 
 from __future__ import annotations
 
@@ -162,7 +164,9 @@ class HttpClient:
                 return self._session.request(method, self._root + path, json=body, headers=dict(headers), timeout=self._timeout)
             except requests.exceptions.RequestException as error:
                 if attempt == attempts:
-                    raise Unreachable(f"{method} {path} at {self.base} got no answer: {error}. Is the service running there, and may this user reach it?") from error
+                    raise Unreachable(
+                        f"{method} {path} at {self.base} got no answer: {error}. Is the service running there, and may this user reach it?"
+                    ) from error
                 self._pause(0.1 * attempt)
         raise AssertionError("unreachable: the loop returns or raises")
 

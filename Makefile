@@ -1,0 +1,62 @@
+# Everything a person does with this checkout. Each target may be run at any time, again, and after it was broken off.
+# The longer ones stand in tools/.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint unit sanity molecule bench docs destroy freeze clean
+
+BIN := $(CURDIR)/.venv/bin
+STEP := tools/step.sh
+REPORT := $(CURDIR)/.build/test-report.jsonl
+SCENARIO ?= default
+
+# What ansible.cfg and pyproject.toml say holds without make as well, but molecule and the benches change directory.
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
+export PYTHONPATH := $(CURDIR)/.build/collections
+export PYLXD_WARNINGS := none
+export PYTHONUNBUFFERED := 1
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: ## make .venv from the pinned requirements (every target does it on demand)
+	@tools/venv.sh
+
+demo: venv ## bring up a small fleet on this host, put it under load, watch it grow and shrink
+	@$(STEP) demo $(BIN)/python tools/demo.py
+
+test: venv ## lint + unit + sanity + molecule on real containers
+	@rm -f $(REPORT)
+	@GB_TEST_REPORT=$(REPORT) $(MAKE) --no-print-directory lint unit sanity molecule
+	@$(BIN)/python tools/summary.py $(REPORT)
+
+lint: venv ## style, types, documentation, changelog, generated pages
+	@$(STEP) lint tools/lint.sh
+
+unit: venv ## unit tests and the content of the artifact
+	@$(STEP) unit $(BIN)/python -m pytest tests/unit
+
+sanity: venv ## ansible-test sanity, without downloads from elsewhere than the package registry
+	@$(STEP) sanity $(BIN)/python tools/sanity.py
+
+molecule: venv ## one molecule scenario on real LXD (SCENARIO=default)
+	@$(STEP) "molecule $(SCENARIO)" $(BIN)/molecule test --scenario-name $(SCENARIO) </dev/null
+
+bench: venv ## measure against the shell loop and the peers; prints ratios
+	@$(STEP) bench $(BIN)/python -m pytest -s tests/bench
+
+docs: venv ## write docs/modules, docs/plugins, docs/roles and docs/settings.md anew from their sources
+	@$(STEP) docs $(BIN)/python tools/docs.py
+
+destroy: venv ## remove everything that the demo's project holds on this host
+	@$(STEP) destroy $(BIN)/ansible-playbook playbooks/destroy.yml -e gb_destroy=yes
+
+freeze: venv ## write constraints.txt anew from what .venv holds
+	@sed -i '/^[^#]/d' constraints.txt
+	@$(BIN)/pip freeze --disable-pip-version-check | LC_ALL=C sort -f >>constraints.txt
+
+clean: ## remove what the targets made in this folder; containers stay (make destroy removes those)
+	rm -rf .venv .build .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
