@@ -1,0 +1,197 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From two samples of counters to facts. Pure.
+
+A rate needs two readings of the same counter of the same process, far enough apart and not too far. Where that is not
+given (first sample, restart, reset, a clock that was set back, a run long ago) the rate is unknown, with a note that
+says why; it is never guessed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, InstanceFacts
+
+#: seconds; a shorter interval says more about the sampling than about the load
+SHORTEST = 1.0
+#: seconds by which two readings of one start time may differ: they are derived from clocks and rounded
+SAME_START = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Counter:
+    """One reading of a counter: its value, when it was read, and when the process that counts was started."""
+
+    value: float | None
+    time: float | None
+    started_at: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """The counters of one tick: CPU nanoseconds by instance, requests by proxy."""
+
+    time: float
+    cpu: t.Mapping[str, Counter] = dataclasses.field(default_factory=dict)
+    requests: t.Mapping[str, Counter] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """Units per second, or None and why."""
+
+    value: float | None
+    why: str = ""
+
+
+def rate(before: Counter | None, now: Counter, longest: float) -> Rate:
+    """How fast a counter grew, in its units per second.
+
+    :param longest: seconds after which the earlier reading says nothing about now
+    """
+    for broken, why in _objections(before, now, longest):
+        if broken:
+            return Rate(None, why)
+    assert before is not None and now.value is not None and before.value is not None and now.time is not None and before.time is not None
+    return Rate((now.value - before.value) / (now.time - before.time))
+
+
+def _objections(before: Counter | None, now: Counter, longest: float) -> t.Iterator[tuple[bool, str]]:
+    """Asked in order: each may rely on those before it not to hold."""
+    yield now.value is None or now.time is None, "it cannot be read"
+    yield before is None or before.value is None or before.time is None, "there is no earlier sample of it yet"
+    assert before is not None and now.value is not None and before.value is not None and now.time is not None and before.time is not None
+    elapsed = now.time - before.time
+    yield elapsed < 0, "the clock was set back"
+    yield elapsed < SHORTEST, f"the last sample is only {elapsed:.2f} s old"
+    yield elapsed > longest, f"the last sample is {elapsed:.0f} s old"
+    restarted = before.started_at is not None and now.started_at is not None and abs(before.started_at - now.started_at) > SAME_START
+    yield restarted, "it was restarted since the last sample"
+    yield now.value < before.value, "its counter was reset"
+
+
+def sample_of(fleet: t.Sequence[t.Mapping[str, t.Any]], traffic: t.Sequence[t.Mapping[str, t.Any]], time: float) -> Sample:
+    """The counters in what C(lxc_botserver_info) and C(caddy_upstreams_info) returned."""
+    cpu = {str(one["name"]): Counter(number(one.get("cpu_usage_ns")), time, number(one.get("started_at"))) for one in fleet}
+    requests = {
+        _proxy_name(index, info): Counter(number(info.get("requests_total")), number(info.get("time")), number(info.get("started_at")))
+        for index, info in enumerate(traffic)
+    }
+    return Sample(time, cpu, requests)
+
+
+def keep(previous: Sample | None, now: Sample) -> Sample:
+    """The sample that the next tick shall be compared with: an earlier one if this one came too soon after it."""
+    too_soon = previous is not None and 0 <= now.time - previous.time < SHORTEST
+    return previous if too_soon and previous is not None else now
+
+
+def observe(
+    fleet: t.Sequence[t.Mapping[str, t.Any]],
+    traffic: t.Sequence[t.Mapping[str, t.Any]],
+    now: Sample,
+    previous: Sample | None,
+    *,
+    longest: float,
+) -> Facts:
+    """The facts of this tick.
+
+    :param fleet: ``fleet`` of lxc_botserver_info
+    :param traffic: one caddy_upstreams_info per proxy
+    :param previous: the sample that the last tick kept; None on the first
+    :param longest: seconds after which the previous sample is too old to be compared with
+    """
+    notes: list[str] = []
+    upstreams = _Upstreams(traffic)
+    instances = tuple(_instance(one, upstreams, now, previous, longest, notes) for one in fleet)
+    total, missing = _requests(now, previous, longest, notes)
+    return Facts(now.time, instances, total, missing, tuple(notes))
+
+
+def number(value: t.Any) -> float | None:
+    """A finite number that is not negative, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        return None
+    return float(value)
+
+
+def _instance(
+    one: t.Mapping[str, t.Any], upstreams: _Upstreams, now: Sample, previous: Sample | None, longest: float, notes: list[str]
+) -> InstanceFacts:
+    name = str(one["name"])
+    address = str(one.get("address") or "")
+    seen = InstanceFacts(
+        name=name,
+        slot=int(one["slot"]),
+        status=str(one.get("status") or ""),
+        state=str(one.get("state") or ""),
+        ready=upstreams.healthy(address),
+        started_at=number(one.get("started_at")),
+        protected=one.get("protected") is True,
+        in_flight=upstreams.in_flight(address),
+    )
+    if not seen.counts:
+        return seen
+    cpu = _cpu(one, now, previous, longest)
+    memory = _memory(one)
+    notes.extend(f"{what} of {name}: {found.why}" for what, found in (("CPU", cpu), ("memory", memory)) if found.value is None)
+    return dataclasses.replace(seen, cpu=cpu.value, memory=memory.value)
+
+
+def _cpu(one: t.Mapping[str, t.Any], now: Sample, previous: Sample | None, longest: float) -> Rate:
+    """Per cent of the instance's own limit, from cgroup nanoseconds; the load average is the host's and is never asked."""
+    name = str(one["name"])
+    limit = number(one.get("cpu_limit"))
+    if not limit:
+        return Rate(None, "it has no CPU limit to be measured against")
+    nanoseconds = rate(previous.cpu.get(name) if previous else None, now.cpu[name], longest)
+    return nanoseconds if nanoseconds.value is None else Rate(100 * nanoseconds.value / 1e9 / limit)
+
+
+def _memory(one: t.Mapping[str, t.Any]) -> Rate:
+    limit = number(one.get("memory_limit_bytes"))
+    used = number(one.get("memory_used_bytes"))
+    if not limit:
+        return Rate(None, "it has no memory limit to be measured against")
+    return Rate(None, "it cannot be read") if used is None else Rate(100 * used / limit)
+
+
+def _requests(now: Sample, previous: Sample | None, longest: float, notes: list[str]) -> tuple[float | None, int]:
+    """Requests per minute over the proxies whose rate is known, and the number of the others; no proxy at all is one unknown."""
+    rates = {proxy: rate(previous.requests.get(proxy) if previous else None, counter, longest) for proxy, counter in now.requests.items()}
+    notes.extend(f"requests at {proxy}: {found.why}" for proxy, found in rates.items() if found.value is None)
+    if not rates:
+        notes.append("requests: no proxy was asked")
+        return None, 1
+    known = [60 * found.value for found in rates.values() if found.value is not None]
+    return (math.fsum(known) if known else None), len(rates) - len(known)
+
+
+def _proxy_name(index: int, info: t.Mapping[str, t.Any]) -> str:
+    return str(info.get("name") or f"proxy {index + 1}")
+
+
+class _Upstreams:
+    """What all proxies together say about one address."""
+
+    def __init__(self, traffic: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+        self._by_host: dict[str, list[t.Mapping[str, t.Any]]] = {}
+        for info in traffic:
+            for upstream in info.get("upstreams") or ():
+                host = str(upstream.get("address") or "").rpartition(":")[0]
+                self._by_host.setdefault(host, []).append(upstream)
+
+    def healthy(self, host: str) -> bool | None:
+        """True if any proxy finds it healthy, False if those that say something do not, None if none does."""
+        said = [upstream["healthy"] for upstream in self._by_host.get(host, ()) if isinstance(upstream.get("healthy"), bool)]
+        return any(said) if said else None
+
+    def in_flight(self, host: str) -> int | None:
+        """Requests in flight to it over all proxies; None if one of them does not say."""
+        counts = [number(upstream.get("in_flight")) for upstream in self._by_host.get(host, ())]
+        known = [count for count in counts if count is not None]
+        return int(sum(known)) if known and len(known) == len(counts) else None

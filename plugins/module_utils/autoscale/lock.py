@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One active controller: a lock with holder, purpose and expiry in the LXD project, and what is recorded beside it.
+
+Both are config keys of one object and are written under its ETag, so of two who take the lock at once one is told no,
+and a run that lost its lock cannot overwrite what its successor recorded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import store
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, from_json
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
+
+LOCK_KEY = "user.gb.lock"
+STATE_KEY = "user.gb.autoscale"
+
+
+@dataclasses.dataclass(frozen=True)
+class Lock:
+    """Who holds it, what for, and until when (seconds since the epoch)."""
+
+    holder: str
+    purpose: str
+    expires: float
+
+    def stale(self, now: float) -> bool:
+        """Whether its holder let it expire; it may then be taken over."""
+        return now >= self.expires
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """For JSON and a module's result."""
+        return dataclasses.asdict(self)
+
+    def words(self, now: float) -> str:
+        """Holder, purpose and expiry, as they complete "is held by"."""
+        until = datetime.datetime.fromtimestamp(self.expires, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"{self.holder} for {self.purpose} until {until} ({self.expires - now:.0f} s from now)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """The lock as it is now, whether something was written, and the stale lock that was taken over, if any."""
+
+    lock: Lock
+    changed: bool
+    taken_over: Lock | None = None
+
+
+def found(keys: store.Keys) -> Lock | None:
+    """The lock in the config keys, or None.
+
+    :raises Refused: the key is there and is no lock of ours; a person wrote it, and a person has to remove it
+    """
+    text = keys.get(LOCK_KEY)
+    if not text:
+        return None
+    try:
+        data = json.loads(text)
+        return Lock(str(data["holder"]), str(data["purpose"]), float(data["expires"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(
+            f"{LOCK_KEY} holds {text[:80]!r}, which is not a lock of this collection. If nobody means it to keep the autoscaler away, "
+            f"unset the key (lxc project unset <project> {LOCK_KEY})."
+        ) from error
+
+
+def acquire(lxd: store.Connection, path: str, wanted: Lock, now: float, *, write: bool = True) -> Taken:
+    """Take the lock, renew one's own, or take over a stale one.
+
+    :param path: the object that carries the keys, ``projects/<name>``
+    :raises Refused: somebody else holds it; ``lock`` in the details says who, for what and until when
+    """
+    edited = store.edit(lxd, path, lambda keys: _take(keys, wanted, now, path), write=write)
+    before = found(edited.before)
+    after = found(store.read(lxd, path)) if write else wanted
+    # The daemon compares the ETag and writes in two steps: another writer may have come between them.
+    if after is None:
+        raise Refused(f"The lock of {path} was removed by somebody else just after it was taken. Try again.")
+    if after != wanted:
+        raise _held(after, now, path)
+    return Taken(wanted, edited.changed, before if before is not None and before.holder != wanted.holder else None)
+
+
+def release(lxd: store.Connection, path: str, holder: str, now: float, *, write: bool = True) -> bool:
+    """Give one's own lock back; returns whether there was one. Nobody's lock is nothing to do.
+
+    :raises Refused: it is somebody else's by now: the caller's had expired, and two runs may have been at work
+    """
+    return store.edit(lxd, path, lambda keys: _give_back(keys, holder, now, path), write=write).changed
+
+
+def record(
+    lxd: store.Connection, path: str, data: t.Mapping[str, t.Any], holder: str | None, now: float, *, write: bool = True
+) -> tuple[State, State, bool]:
+    """Keep the autoscaler's state; returns the state before, the state after, and whether they differ.
+
+    :param holder: who records; None where no lock is used
+    :raises InvalidInput: ``data`` is no state of this version
+    :raises Refused: somebody else than ``holder`` holds the lock
+    """
+    state, note = from_dict(dict(data))
+    if note:
+        raise InvalidInput(f"Nothing was recorded at {path}: {note.partition(';')[0]}. Record the state that autoscale_decision returned.")
+    text = json.dumps(state.as_dict(), sort_keys=True, separators=(",", ":"))
+    edited = store.edit(lxd, path, lambda keys: _kept(keys, text, holder, now, path), write=write)
+    return from_json(edited.before.get(STATE_KEY))[0], state, edited.changed
+
+
+def _take(keys: store.Keys, wanted: Lock, now: float, path: str) -> dict[str, str | None]:
+    there = found(keys)
+    if there is not None and there.holder != wanted.holder and not there.stale(now):
+        raise _held(there, now, path)
+    return {LOCK_KEY: json.dumps(wanted.as_dict(), sort_keys=True)}
+
+
+def _give_back(keys: store.Keys, holder: str, now: float, path: str) -> dict[str, str | None]:
+    there = found(keys)
+    if there is not None and there.holder != holder:
+        raise Refused(
+            f"The lock of {path} is not {holder}'s to release: it is held by {there.words(now)}. {holder} must have let its own expire; "
+            "choose a longer ttl than the longest run.",
+            lock=there.as_dict(),
+        )
+    return {LOCK_KEY: None}
+
+
+def _kept(keys: store.Keys, text: str, holder: str | None, now: float, path: str) -> dict[str, str | None]:
+    there = found(keys) if holder is not None else None
+    if there is not None and there.holder != holder and not there.stale(now):
+        raise _held(there, now, path)
+    return {STATE_KEY: text}
+
+
+def _held(lock: Lock, now: float, path: str) -> Refused:
+    return Refused(
+        f"The lock of {path} is held by {lock.words(now)}. Wait for that run to end; if it was killed, the lock frees itself at that time.",
+        lock=lock.as_dict(),
+    )
+
+
+def expiry(now: float, ttl: t.Any) -> float:
+    """When a lock taken now expires.
+
+    :raises InvalidInput: ``ttl`` is not a positive number of seconds
+    """
+    seconds = number(ttl)
+    if not seconds:
+        raise InvalidInput(f"ttl is {ttl!r}; give the seconds after which the lock of a run that died may be taken over.")
+    return now + seconds

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the autoscaler remembers from tick to tick: bounded, serialisable, and never worth stopping for.
+
+A step is recorded as *pending* before it is taken. The next tick asks LXD what became of it: done, and the cooldown runs
+from when it was decided; or not done, and it is counted as a failure without any cooldown. So it does not matter at
+which moment a run dies.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Counter, Sample, number
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Direction, Facts, History, InstanceFacts
+
+VERSION = 1
+#: decisions that are kept; older ones are forgotten
+REMEMBERED = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Pending:
+    """A step that was decided and whose outcome has not been seen yet."""
+
+    direction: Direction
+    slot: int
+    time: float
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Everything that is remembered. ``failures`` counts steps that did not succeed, by direction, since the state was new."""
+
+    history: History = dataclasses.field(default_factory=History)
+    sample: Sample | None = None
+    pending: Pending | None = None
+    failures: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    decisions: tuple[t.Mapping[str, t.Any], ...] = ()
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """For JSON; ``from_dict`` is its inverse."""
+        return {"version": VERSION, **dataclasses.asdict(self), "decisions": [dict(one) for one in self.decisions]}
+
+
+def settle(state: State, facts: Facts) -> State:
+    """Turn a pending step into an event or a failure, by what the fleet looks like; events from the future become now."""
+    history = _not_after(state.history, facts.time)
+    pending = state.pending
+    if pending is None:
+        return dataclasses.replace(state, history=history)
+    here = next((one for one in facts.instances if one.slot == pending.slot), None)
+    if _came_true(pending, here):
+        when = min(pending.time, facts.time)
+        history = dataclasses.replace(history, **{f"last_{pending.direction}": when})
+        return dataclasses.replace(state, history=history, pending=None)
+    failures = collections.Counter(state.failures)
+    failures[pending.direction] += 1
+    return dataclasses.replace(state, history=history, pending=None, failures=dict(failures))
+
+
+def remember(state: State, sample: Sample, decision: Decision) -> State:
+    """The state with this tick's sample and decision in it, and its step pending."""
+    line = {name: getattr(decision, name) for name in ("time", "action", "current", "desired", "slot", "rule", "reason")}
+    pending = None
+    if decision.action != "hold" and decision.slot is not None:
+        pending = Pending(decision.action, decision.slot, decision.time)
+    return dataclasses.replace(state, sample=sample, pending=pending, decisions=(*state.decisions, line)[-REMEMBERED:])
+
+
+def from_json(text: str | None) -> tuple[State, str]:
+    """The state in a config key's text and a note; text that cannot be read gives a fresh state and the note says so."""
+    if not text:
+        return State(), ""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        return State(), f"The autoscaler's recorded state is not JSON ({error}); it starts afresh."
+    return from_dict(data)
+
+
+def from_dict(data: t.Any) -> tuple[State, str]:
+    """The state in a mapping and a note; anything else gives a fresh state and the note says so."""
+    if data in (None, {}):
+        return State(), ""
+    if not isinstance(data, dict) or data.get("version") != VERSION:
+        return State(), f"The autoscaler's recorded state is not of version {VERSION}; it starts afresh."
+    try:
+        return _parsed(data), ""
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return State(), f"The autoscaler's recorded state is damaged ({type(error).__name__}: {error}); it starts afresh."
+
+
+def _came_true(pending: Pending, here: InstanceFacts | None) -> bool:
+    return (here is not None and here.counts) == (pending.direction == "out")
+
+
+def _not_after(history: History, now: float) -> History:
+    """A clock that was set back must not stretch a cooldown beyond its own length."""
+    clipped = {name: None if at is None else min(at, now) for name, at in dataclasses.asdict(history).items()}
+    return History(**clipped)
+
+
+def _parsed(data: t.Mapping[str, t.Any]) -> State:
+    history = data["history"]
+    sample, pending = data["sample"], data["pending"]
+    return State(
+        history=History(number(history["last_out"]), number(history["last_in"])),
+        sample=None if sample is None else Sample(float(sample["time"]), _counters(sample["cpu"]), _counters(sample["requests"])),
+        pending=None if pending is None else _pending(pending),
+        failures={str(name): int(count) for name, count in data["failures"].items()},
+        decisions=tuple(dict(one) for one in data["decisions"])[-REMEMBERED:],
+    )
+
+
+def _counters(data: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, Counter]:
+    return {str(name): Counter(number(one["value"]), number(one["time"]), number(one["started_at"])) for name, one in data.items()}
+
+
+def _pending(data: t.Mapping[str, t.Any]) -> Pending:
+    if data["direction"] not in ("out", "in"):
+        raise ValueError(f"a pending step {data['direction']!r}")
+    return Pending(data["direction"], int(data["slot"]), float(data["time"]))

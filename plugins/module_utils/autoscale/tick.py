@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One tick of the autoscaler, from what was measured and remembered to a decision and the next memory. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import keep, observe, sample_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, remember, settle
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+
+#: check intervals, and at least seconds, after which an earlier tick's counters say nothing about now
+OLD_INTERVALS, OLD_SECONDS = 10, 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Tick:
+    """What to do, what to remember, and why something is unknown."""
+
+    decision: Decision
+    state: State
+    notes: tuple[str, ...] = ()
+
+
+def tick(
+    settings: t.Mapping[str, t.Any],
+    fleet: t.Sequence[t.Mapping[str, t.Any]],
+    traffic: t.Sequence[t.Mapping[str, t.Any]],
+    remembered: t.Mapping[str, t.Any],
+    time: float,
+) -> Tick:
+    """Decide.
+
+    :param settings: typed settings by their config.csv names
+    :param fleet: ``fleet`` of lxc_botserver_info
+    :param traffic: one caddy_upstreams_info per proxy
+    :param remembered: the state that the last tick left, or an empty mapping
+    :param time: when the fleet was sampled, seconds since the epoch
+    :raises InvalidInput: settings that contradict each other, or a fleet entry without its name, slot, status or state
+    """
+    _check(fleet)
+    policy = Policy.from_settings(settings)
+    before, note = from_dict(remembered)
+    now = sample_of(fleet, traffic, time)
+    facts = observe(fleet, traffic, now, before.sample, longest=max(OLD_INTERVALS * policy.interval, OLD_SECONDS))
+    settled = settle(before, facts)
+    decision = decide(facts, policy, settled.history)
+    return Tick(decision, remember(settled, keep(before.sample, now), decision), ((note,) if note else ()) + facts.notes)
+
+
+def _check(fleet: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    for one in fleet:
+        absent = [key for key in ("name", "slot", "status", "state") if one.get(key) in (None, "")]
+        if absent or not str(one["slot"]).isdigit():
+            raise InvalidInput(
+                f"The fleet entry {one.get('name') or '(without a name)'} has no usable {', '.join(absent) or 'slot'}: "
+                "hand on the fleet that lxc_botserver_info returned."
+            )
