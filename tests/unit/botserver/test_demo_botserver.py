@@ -322,6 +322,18 @@ def test_burn_uses_cpu_and_health_answers_meanwhile(server: Server) -> None:
     assert server.cpu_seconds() - before >= 0.55
 
 
+def test_burns_at_once_use_the_sum_of_their_cpu(start: Start) -> None:
+    server = start(STANDALONE).ready()
+    os.sched_setaffinity(server.process.pid, {min(os.sched_getaffinity(0))})
+    before = server.cpu_seconds()
+    burning = [threading.Thread(target=server.ask, args=("/api/demo/echo?burn_ms=300",)) for _ in range(3)]
+    for thread in burning:
+        thread.start()
+    for thread in burning:
+        thread.join()
+    assert server.cpu_seconds() - before >= 0.85
+
+
 def test_delay_waits_without_cpu(server: Server) -> None:
     cpu, before = server.cpu_seconds(), time.monotonic()
     assert server.ask("/api/demo/echo?delay_ms=300").status == 200
