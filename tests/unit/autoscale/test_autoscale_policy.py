@@ -73,6 +73,8 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, tuple[str, int | None, s
     ("below min while one starts", fleet(one(1, ready=False, started_at=NOW - 1)), {"min": 3}, History(), ("out", 2, "below-min", ())),
     ("a slot beyond max", fleet(one(1), one(2), one(6)), {}, IN_LATELY, ("in", 6, "beyond-max", ())),
     ("two beyond max", fleet(one(1), one(5), one(6)), {}, History(), ("in", 6, "beyond-max", ())),
+    ("beyond max the highest goes, however busy", fleet(one(1), one(5, in_flight=0), one(6, in_flight=9)), {}, History(),
+     ("in", 6, "beyond-max", ())),
     ("max lowered", even(4), {"max": 2}, OUT_LATELY, ("in", 4, "beyond-max", ())),
     ("max lowered under load", even(4, cpu=99.0), {"max": 2}, History(), ("in", 4, "beyond-max", ())),
     ("beyond max is needed until replaced", fleet(one(1), one(6)), {"min": 2}, History(), ("out", 2, "replace-beyond-max", ())),
@@ -169,6 +171,10 @@ def test_reason_of_a_held_step_names_the_guard_in_words() -> None:
         "CPU 90 % is over its threshold of 70 %, but the step out is held back: cooldown, 200 s to go after the last step out. "
         "Still 2 instances; looked at again in 30 s."
     )
+
+
+def test_a_step_from_the_future_cools_for_its_cooldown_and_no_longer() -> None:
+    assert "cooldown, 300 s to go" in make(even(2, cpu=90.0), History(last_out=NOW + 5000)).reason
 
 
 def test_reason_of_a_look_ahead_gives_the_projection() -> None:

@@ -128,12 +128,18 @@ def test_the_first_tick_holds_and_the_second_scales_out() -> None:
 
 
 def test_a_step_that_came_true_starts_the_cooldown_from_when_it_was_decided() -> None:
-    third = later(20, 90, (1, 2), later(10, 90, (1,), later(0, 0, (1,), {}).state.as_dict()).state.as_dict())
-    assert third.decision.action == "hold"
+    second = later(10, 90, (1,), later(0, 0, (1,), {}).state.as_dict()).state.as_dict()
+    third = later(20, 90, (1, 2), second, **{"scale-request-threshold": 10})
     assert third.state.history == History(last_out=NOW + 10)
+    assert "Requests 30/min is over its threshold of 10/min" in third.decision.reason
+    assert "50 s to go after the last step out" in third.decision.reason
+
+
+def test_an_instance_without_an_earlier_sample_counts_as_idle() -> None:
+    second = later(10, 90, (1,), later(0, 0, (1,), {}).state.as_dict()).state.as_dict()
+    third = later(20, 90, (1, 2), second)
+    assert third.decision.action == "hold"
     assert "CPU 90 % (45 % with 1 unknown as idle) of 70 %" in third.decision.reason
-    fourth = later(30, 90, (1, 2), third.state.as_dict())
-    assert "40 s to go after the last step out" in fourth.decision.reason
 
 
 def test_a_step_that_failed_starts_no_cooldown_and_is_counted() -> None:
@@ -145,9 +151,9 @@ def test_a_step_that_failed_starts_no_cooldown_and_is_counted() -> None:
 
 def test_two_ticks_within_a_second_measure_against_the_earlier_one() -> None:
     first = later(0, 0, (1,), {})
-    hasty = later(0.5, 90, (1,), first.state.as_dict())
+    hasty = later(0.6, 90, (1,), first.state.as_dict())
     assert hasty.decision.action == "hold"
-    assert later(10, 90, (1,), hasty.state.as_dict()).decision.action == "out"
+    assert later(1.2, 90, (1,), hasty.state.as_dict()).decision.action == "out"
 
 
 def test_counters_of_long_ago_say_nothing_about_now() -> None:
