@@ -33,6 +33,7 @@ attributes:
       - The same options give the same decision.
 extends_documentation_fragment:
   - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.actiongroup_scaling
 options:
   settings:
     description:
