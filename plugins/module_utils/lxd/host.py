@@ -86,7 +86,7 @@ def look(lxd: Lxd, spec: HostSpec, routes: t.Sequence[Json] = ()) -> Host:
         profile=profile,
         etags={**etags, "profile": etag},
         drivers=[driver["Name"] for driver in lxd.get("", project=GLOBAL)[0]["environment"]["storage_supported_drivers"]],
-        instances=[path.rpartition("/")[2].partition("?")[0] for path in lxd.get("instances")[0]] if project else [],
+        instances=[path.rpartition("/")[2].partition("?")[0] for path in lxd.get("instances", project=spec.project)[0]] if project else [],
         routes=routes,
     )
 

@@ -90,10 +90,13 @@ class FakeLxd:
     def add(self, path: str, *, project: str = "", **fields: t.Any) -> Json:
         """Put an object there, with the fields that the daemon would fill in."""
         collection, _slash, name = path.partition("/")
-        base = {"name": name, "description": "", "config": {}, "used_by": []}
-        base.update({"profiles": {"devices": {}}, "networks": {"type": "bridge", "managed": True}}.get(collection, {}))
-        if collection == "storage-pools":
-            base.update({"driver": "dir", "status": "Created"})
+        base: Json = {"name": name, "description": "", "config": {}, "used_by": []}
+        more: dict[str, Json] = {
+            "profiles": {"devices": {}},
+            "networks": {"type": "bridge", "managed": True},
+            "storage-pools": {"driver": "dir", "status": "Created"},
+        }
+        base.update(more.get(collection, {}))
         if collection == "instances":
             base = self._instance({"name": name})
         self.objects[self._key(path, project or self.project)] = {**base, **copy.deepcopy(fields)}
@@ -223,6 +226,8 @@ class FakeLxd:
     # -- how it answers ----------------------------------------------------------------------------------------------
 
     def _note(self, method: str, path: str, body: t.Any, query: dict[str, str], etag: str) -> None:
+        if path.startswith(("images", "instances", "networks", "profiles")):
+            self._find(f"projects/{query.get('project', self.project)}", "default")
         self.requests.append(Request(method, path, body, dict(query), etag))
 
     def _error(self, status: int, method: str, path: str, reason: str) -> ApiError:
@@ -249,8 +254,6 @@ class FakeLxd:
             return self._state(self._find(path.removesuffix("/state"), project))
         if "/" in path:
             return self._find(path, project)
-        if path == "instances":
-            self._find(f"projects/{project}", project)
         return self._list(path, project, query.get("recursion", "0"))
 
     def _list(self, collection: str, project: str, recursion: str) -> list[t.Any]:
