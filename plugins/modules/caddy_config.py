@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: caddy_config
+short_description: Load the structure of Caddy's configuration
+version_added: "0.1.0"
+author:
+  - The generalbots.scaling contributors (@generalbots)
+description:
+  - Makes the running Caddy serve a configuration, by one write that is conditional on the ETag that was read, and reads it back.
+  - A configuration that Caddy refuses changes nothing; the former one runs on, and the error has Caddy's words.
+  - Handlers with the C(@id)s in O(keep) stay as they run. They are managed by M(generalbots.scaling.caddy_upstreams).
+  - Each change is a reload, which closes connections. Where nothing differs, nothing is written.
+extends_documentation_fragment:
+  - generalbots.scaling.caddy
+  - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.actiongroup_scaling
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Whether Caddy accepts the configuration is only known when it is loaded.
+  diff_mode:
+    support: full
+    details:
+      - Handlers of O(keep) are shown by their C(@id) only, and values with the name of a secret are hidden.
+  idempotent:
+    support: full
+options:
+  config:
+    description:
+      - The whole configuration in Caddy's JSON structure.
+      - It says where the admin endpoint listens, too, which has to be O(socket).
+    type: dict
+    required: true
+  keep:
+    description:
+      - The C(@id)s of handlers that others manage. The structure only says where they stand.
+      - One that does not run yet is loaded as it stands in O(config).
+    type: list
+    elements: str
+    default: [gb-ws, gb-api, gb-health, gb-web]
+seealso:
+  - module: generalbots.scaling.caddy_upstreams
+"""
+
+EXAMPLES = r"""
+- name: Serve one site over plain HTTP
+  generalbots.scaling.caddy_config:
+    config:
+      admin:
+        listen: unix//run/caddy/admin.sock|0600
+      apps:
+        http:
+          metrics: {}
+          servers:
+            site:
+              listen: [":80"]
+              routes:
+                - handle:
+                    - "@id": gb-web
+                      handler: reverse_proxy
+"""
+
+RETURN = r"""
+version:
+  description: The version of Caddy.
+  type: str
+  returned: success
+  sample: 2.11.9
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.argspec import CADDY_SPEC
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, as_json, reconcile, require_version
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import POOLS, merge, require_admin, structure_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
+
+SPEC = CADDY_SPEC.merge(
+    ArgumentSpec(
+        options={
+            "config": {"type": "dict", "required": True},
+            "keep": {"type": "list", "elements": "str", "default": list(POOLS), "no_log": False},
+        }
+    )
+)
+
+
+def body(module: AnsibleModule) -> dict[str, t.Any]:
+    """Load the structure where it differs from what runs."""
+    wanted, keep = as_json(module.params["config"]), module.params["keep"]
+    require_admin(wanted, module.params["socket"])
+    version = require_version(module.params["binary"])
+    caddy = Caddy(module.params["socket"], module.params["timeout"])
+    change = reconcile(caddy, lambda running: merge(wanted, running, keep), check=module.check_mode)
+    diff = {"before": structure_of(change.before, keep), "after": structure_of(change.after, keep)}
+    return {"changed": change.changed, "diff": diff, "version": version}
+
+
+def main() -> None:
+    """Entry point of the module."""
+    run(SPEC, body)
+
+
+if __name__ == "__main__":
+    main()
