@@ -152,6 +152,7 @@ notes:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import tick
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
 

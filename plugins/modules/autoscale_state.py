@@ -123,6 +123,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec import LXD_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect

@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from autoscale_builders import NOW, proxy, row
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import (
     Counter,
     Sample,
@@ -18,7 +20,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.fact
     sample_of,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts
-from autoscale_builders import NOW, proxy, row
 
 BEFORE = Counter(1000.0, NOW - 10, NOW - 3600)
 

@@ -10,10 +10,11 @@ import time
 import typing as t
 
 import pytest
+from autoscale_builders import NOW, POLICY, even, fleet, one
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Facts, History, Metric, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import GUARDS, METRICS, RULES, decide
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
-from autoscale_builders import NOW, POLICY, even, fleet, one
 
 
 def make(facts: Facts, history: History | None = None, **policy: t.Any) -> Decision:

@@ -9,14 +9,15 @@ import dataclasses
 import json
 import typing as t
 
+from autoscale_builders import NOW
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import observe, sample_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import tick
-from autoscale_builders import NOW
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True)
 

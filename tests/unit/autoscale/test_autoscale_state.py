@@ -9,6 +9,8 @@ import json
 import typing as t
 
 import pytest
+from autoscale_builders import NOW, POLICY, even, fleet, one, proxy, row
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Counter, Sample
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
@@ -23,7 +25,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.stat
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import Tick, tick
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
-from autoscale_builders import NOW, POLICY, even, fleet, one, proxy, row
 
 SETTINGS = {"scale-enabled": True, "scale-max-instances": 3, "scale-cooldown-seconds": 60, "scale-check-interval": 10}
 FULL = State(
