@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a bench found: the line that it prints, the record in ``.build/bench/results.json``, and the page ``docs/benches.md``."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import typing as t
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESULTS = ROOT / ".build/bench/results.json"
+PAGE = ROOT / "docs/benches.md"
+
+#: the benches that the page needs, each with what its goal says about the ratio
+GOALS: t.Mapping[str, str] = {"a": "at least 40", "b": "at least 3", "c": "at most 1.5", "d": "0 failed"}
+
+HEAD = """\
+# Benches
+
+Written by `make bench`; [tests/bench](../tests/bench/README.md) says how each figure comes about. Only the ratios mean something:
+both sides of a row were measured in the same run on the same machine.
+
+Machine: {machine}.
+
+| | what | ours | compared with | ratio | goal | met | date |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One row. ``ratio`` is None where nothing is compared; ``met`` says whether the goal is reached."""
+
+    bench: str
+    what: str
+    ours: str
+    theirs: str
+    ratio: float | None
+    met: bool
+
+    @property
+    def goal(self) -> str:
+        """The goal in words."""
+        return GOALS[self.bench]
+
+    def cells(self) -> list[str]:
+        """The row's texts, from the bench's letter to whether the goal is met."""
+        ratio = "-" if self.ratio is None else f"{self.ratio:.2f}"
+        return [self.bench, self.what, self.ours, self.theirs, ratio, self.goal, "yes" if self.met else "no"]
+
+
+#: prints a result and keeps it
+Record = t.Callable[[Result], None]
+
+
+def faster(bench: str, what: str, ours: float, theirs: float, least: float) -> Result:
+    """A row that says how many times as long the others take; times in seconds."""
+    return Result(bench, what, f"{ours:.2f} s", f"{theirs:.2f} s", theirs / ours, theirs / ours >= least)
+
+
+def within(bench: str, what: str, ours: float, theirs: float, most: float) -> Result:
+    """A row that says how many times as long we take; times in seconds."""
+    return Result(bench, what, f"{ours:.2f} s", f"{theirs:.2f} s", ours / theirs, ours / theirs <= most)
+
+
+def machine(lxd_version: str, driver: str) -> str:
+    """This machine in words."""
+    processor = re.search(r"^model name\s*: (.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s+(\d+) kB$", _read("/proc/meminfo"), re.MULTILINE)
+    size = f"{int(memory[1]) / 2**20:.0f} GiB" if memory else "unknown"
+    model = f" ({processor[1].strip()})" if processor else ""
+    return f"{os.cpu_count()} cores{model}, {size} of memory, Linux {platform.release()}, LXD {lxd_version} on {driver}"
+
+
+def append(result: Result, where: str, path: pathlib.Path = RESULTS) -> None:
+    """Add a result to the record, with its date and the machine in words."""
+    entries = recorded(path)
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    entries.append({"date": date, "machine": where, "goal": result.goal, **dataclasses.asdict(result)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+
+def recorded(path: pathlib.Path = RESULTS) -> list[dict[str, t.Any]]:
+    """Everything that was recorded, oldest first."""
+    return t.cast("list[dict[str, t.Any]]", json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+
+
+def missing(entries: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """The benches that have no result from the machine of the latest one."""
+    return sorted(GOALS.keys() - _latest(entries).keys())
+
+
+def page(entries: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    """The page: of each bench the latest result, and none from another machine than the latest one's."""
+    rows = []
+    for _bench, entry in sorted(_latest(entries).items()):
+        result = Result(**{field.name: entry[field.name] for field in dataclasses.fields(Result)})
+        rows.append("| " + " | ".join([*result.cells(), entry["date"]]) + " |\n")
+    return HEAD.format(machine=entries[-1]["machine"]) + "".join(rows)
+
+
+def _latest(entries: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Mapping[str, t.Any]]:
+    return {entry["bench"]: entry for entry in entries if entry["machine"] == entries[-1]["machine"]}
+
+
+def _read(path: str) -> str:
+    return pathlib.Path(path).read_text(encoding="utf-8", errors="replace")

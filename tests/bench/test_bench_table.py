@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of the benches that need no LXD: the table, the shell loop's sum, the choice of the image."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import typing as t
+
+import bench_results
+import pytest
+import test_bench_d_scale_events as events
+from bench_lab import HERE, ROOT, SETTINGS, Lab, golden_image
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.loader import load_file
+
+ROW = bench_results.faster("a", "facts", 0.2, 10.0, 40)
+
+
+def entry(result: bench_results.Result, machine: str = "2 cores", date: str = "2026-01-02") -> dict[str, t.Any]:
+    return {"date": date, "machine": machine, **vars(result)}
+
+
+def test_a_goal_is_met_by_the_ratio_and_in_its_direction() -> None:
+    assert ROW.met and ROW.ratio == pytest.approx(50)
+    assert not bench_results.faster("a", "facts", 0.3, 10.0, 40).met
+    assert bench_results.within("c", "first request", 3.0, 2.0, 1.5).met
+    assert not bench_results.within("c", "first request", 2.0, 1.0, 1.5).met
+
+
+def test_the_page_has_the_latest_result_of_each_bench_on_the_latest_machine() -> None:
+    later = bench_results.faster("a", "facts", 0.1, 10.0, 40)
+    other = bench_results.within("c", "first request", 3.0, 2.0, 1.5)
+    entries = [entry(other, "a large machine"), entry(ROW), entry(later, date="2026-03-04")]
+    text = bench_results.page(entries)
+    assert "Machine: 2 cores." in text
+    assert "| a | facts | 0.10 s | 10.00 s | 100.00 | at least 40 | yes | 2026-03-04 |" in text
+    assert "0.20 s" not in text and "first request" not in text
+    assert bench_results.missing(entries) == ["b", "c", "d"]
+
+
+def test_results_are_added_to_those_before(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "deep/results.json"
+    for _ in range(2):
+        bench_results.append(ROW, "2 cores", path)
+    assert [one["bench"] for one in bench_results.recorded(path)] == ["a", "a"]
+    assert "at least 40" in bench_results.page(json.loads(path.read_text()))
+
+
+def test_the_machine_is_described() -> None:
+    words = bench_results.machine("5.0.2", "btrfs")
+    assert f"{os.cpu_count()} cores" in words and words.endswith("LXD 5.0.2 on btrfs") and "unknown" not in words
+
+
+def test_the_shell_loop_asks_each_running_botserver_and_averages(tmp_path: pathlib.Path) -> None:
+    log = tmp_path / "log"
+    fake = tmp_path / "lxc"
+    fake.write_text(
+        f'#!/bin/sh\necho "$*" >>{log}\n'
+        'case "$3" in list) printf "botserver-1\\nproxy-1\\nbotserver-2\\n" ;; exec) echo "0.5${4#botserver-} 0 0 1/2 3" ;; esac\n'
+    )
+    fake.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run([str(HERE / "shell_loop.sh"), "p"], env={"PATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 51\n"
+    assert log.read_text().count("--project p exec botserver-") == 2
+
+
+def test_ten_steps_lead_out_and_ten_in() -> None:
+    changes = [after - before for before, after in zip([1, *events.SIZES], events.SIZES, strict=False)]
+    assert (changes.count(1), changes.count(-1), len(changes)) == (10, 10, 20)
+
+
+class Images:
+    """A daemon that has only images."""
+
+    def __init__(self, **aliases: str) -> None:
+        self.images = [{"uploaded_at": when, "aliases": [{"name": name}]} for name, when in aliases.items()]
+
+    def get(self, path: str, **query: str) -> tuple[t.Any, str]:
+        assert (path, query) == ("images", {"recursion": "1", "project": "default"})
+        return self.images, ""
+
+
+def test_the_newest_golden_image_is_taken() -> None:
+    daemon: t.Any = Images(**{"gb/botserver/old": "2026-01-01", "gb/botserver/new": "2026-02-01", "gb/proxy/x": "2026-03-01"})
+    assert golden_image(daemon, "botserver") == "gb/botserver/new"
+    assert golden_image(daemon, "postgres") is None
+
+
+def test_our_variables_lead_to_valid_settings(tmp_path: pathlib.Path) -> None:
+    lab = Lab(t.cast(t.Any, None), "gb/botserver", "gb", tmp_path)
+    settings = load_file(str(ROOT / "inventories/demo/config.csv"), SETTINGS)
+    assert settings.unconsumed == []
+    assert (settings.values["scale-max-instances"], lab.variables["gb_lxd_project"]) == (4, "gb-bench")
