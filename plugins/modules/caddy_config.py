@@ -78,6 +78,7 @@ version:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.argspec import CADDY_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, as_json, reconcile, require_version
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import POOLS, merge, require_admin, structure_of

@@ -188,6 +188,7 @@ import functools
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.argspec import CADDY_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, as_json, reconcile, require_version
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import edit_handlers, handlers

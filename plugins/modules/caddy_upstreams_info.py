@@ -144,6 +144,7 @@ in_flight:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.argspec import CADDY_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, version_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.observe import observe, wait
