@@ -89,6 +89,7 @@ def wait_unhealthy(checks: t.Mapping[str, Health], notice: float, timeout: float
     :raises WaitTimeout: with the addresses that still pass
     """
     since: float | None = None
+    one_round = DIAL_SECONDS + max(health.timeout for health in checks.values())
 
     def observe() -> tuple[float | None, dict[str, Answer]]:
         nonlocal since
@@ -101,7 +102,7 @@ def wait_unhealthy(checks: t.Mapping[str, Health], notice: float, timeout: float
         f"{', '.join(checks)} to be out of Caddy's choice",
         observe,
         lambda seen: seen[0] is not None and seen[0] >= notice,
-        timeout=timeout + notice,
+        timeout=timeout + one_round + notice,
         describe=lambda seen: _by_address(seen[1]) or f"failing for {seen[0]:.1f} s of the {notice:g} s that Caddy needs",
         hint="Is the health gate of that instance closed?",
         clock=clock,

@@ -19,6 +19,8 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
 Json = dict[str, t.Any]
+# Runs a module's main() against what has a socket, with options, and returns its result.
+Call = t.Callable[..., Json]
 
 
 class FakeCaddy:
@@ -132,6 +134,7 @@ class Upstream:
 def upstream(name: str, host: str = "127.0.0.1", port: int = 0) -> t.Iterator[Upstream]:
     """An :class:`Upstream` that listens; ``/held`` answers when ``hold`` is set."""
     one = Upstream(name)
+    upgraded = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -140,6 +143,9 @@ def upstream(name: str, host: str = "127.0.0.1", port: int = 0) -> t.Iterator[Up
             pass
 
         def do_GET(self) -> None:
+            if self.path.startswith("/ws"):
+                self._echo()
+                return
             if self.path == "/held":
                 one.hold.wait(20)
             one.hits += self.path != "/api/health-check"
@@ -152,6 +158,16 @@ def upstream(name: str, host: str = "127.0.0.1", port: int = 0) -> t.Iterator[Up
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def _echo(self) -> None:
+            """A websocket for the proxy's eyes: after the upgrade every byte comes back."""
+            one.hits += 1
+            self.wfile.write(upgraded)
+            self.close_connection = True
+            while said := self.connection.recv(1024):
+                self.connection.sendall(said)
 
     server = http.server.ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True

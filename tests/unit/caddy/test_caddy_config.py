@@ -83,7 +83,12 @@ def test_people_see_owned_handlers_by_id_and_no_secrets() -> None:
 
 @pytest.mark.parametrize(
     "admin",
-    [{}, {"admin": {"listen": "localhost:2019"}}, {"admin": {"disabled": True, "listen": "unix//run/a.sock"}}, {"admin": {"listen": "unix//run/b.sock"}}],
+    [
+        {},
+        {"admin": {"listen": "localhost:2019"}},
+        {"admin": {"disabled": True, "listen": "unix//run/a.sock"}},
+        {"admin": {"listen": "unix//run/b.sock"}},
+    ],
 )
 def test_a_configuration_that_locks_us_out_is_refused(admin: dict[str, object]) -> None:
     with pytest.raises(InvalidInput, match="could not be managed any more"):

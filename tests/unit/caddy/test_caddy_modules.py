@@ -11,27 +11,11 @@ import types
 import typing as t
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from caddy_fakes import FakeCaddy, fake_binary, fake_caddy, proxy, site, upstream
+from caddy_fakes import Call, FakeCaddy, fake_binary, fake_caddy, proxy, site, upstream
 
 from ansible_collections.generalbots.scaling.plugins.modules import caddy_config, caddy_upstreams, caddy_upstreams_info
 
-Call = t.Callable[..., dict[str, t.Any]]
 SECRET = "s3cret-of-the-cookie"
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> Call:
-    """Run a module's main() with options and return its result."""
-    binary = fake_binary(tmp_path)
-
-    def run(module: types.ModuleType, fake: FakeCaddy, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
-        given = {"socket": fake.socket, "binary": binary, "_ansible_check_mode": check, "_ansible_diff": True, **options}
-        with patch_module_args(given), pytest.raises(SystemExit):
-            module.main()
-        return t.cast(dict[str, t.Any], json.loads(capsys.readouterr().out))
-
-    return run
 
 
 def structure(fake: FakeCaddy, *handlers: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -136,12 +120,15 @@ def test_members_are_waited_for_and_the_wait_can_fail(call: Call) -> None:
         assert result["failed"] and "HTTP 503" in result["last_seen"]
 
 
-INFO = {"uri": "/api/health-check"}
+INFO = {"uri": "/api/health-check", "timeout": 0.3}
 
 
 def test_info_tells_all_of_the_contract(call: Call) -> None:
     with fake_caddy(site(proxy("gb-ws", "10.0.0.1:80"))) as fake, upstream("one") as one:
-        fake.upstreams = [{"address": one.address, "num_requests": 2, "fails": 1}, {"address": "127.0.0.1:1", "num_requests": 0, "fails": 0}]
+        fake.upstreams = [
+            {"address": one.address, "num_requests": 2, "fails": 1},
+            {"address": "127.0.0.1:1", "num_requests": 0, "fails": 0},
+        ]
         fake.metrics = 'caddy_http_requests_total{handler="subroute",server="site"} 12\nprocess_start_time_seconds 5\n'
         result = call(caddy_upstreams_info, fake, health=INFO)
         assert result["upstreams"] == [

@@ -41,7 +41,7 @@ def option(**more: t.Any) -> dict[str, t.Any]:
     ],
 )
 def test_what_cannot_work_is_refused_with_its_pool_and_reason(wrong: dict[str, t.Any], why: str) -> None:
-    with pytest.raises(InvalidInput, match="Pool gb-api: .*Nothing was changed") as refusal:
+    with pytest.raises(InvalidInput, match=r"Pool gb-api: .*Nothing was changed") as refusal:
         upstreams.pools_from([option(**wrong)])
     assert why in str(refusal.value)
     assert "s3cret" not in str(refusal.value)
@@ -75,7 +75,13 @@ def test_the_handler_of_a_pool() -> None:
         "handler": "reverse_proxy",
         "upstreams": [{"dial": "10.0.0.1:80"}],
         "load_balancing": {
-            "selection_policy": {"policy": "cookie", "name": "lb", "secret": "s3cret", "fallback": {"policy": "least_conn"}, "max_age": "60s"},
+            "selection_policy": {
+                "policy": "cookie",
+                "name": "lb",
+                "secret": "s3cret",
+                "fallback": {"policy": "least_conn"},
+                "max_age": "60s",
+            },
             "try_duration": "5s",
             "try_interval": "0.25s",
         },

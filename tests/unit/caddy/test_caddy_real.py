@@ -1,0 +1,247 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role's configuration and the modules on a real Caddy; skipped where there is none (see C(caddy_real.binary))."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import typing as t
+
+import pytest
+from caddy_fakes import Call, Upstream, upstream
+from caddy_real import RealCaddy, binary, real_caddy, until
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict
+from ansible_collections.generalbots.scaling.plugins.modules import caddy_config, caddy_upstreams, caddy_upstreams_info
+
+PROGRAM = binary()
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Caddy: name one in GB_CADDY_BINARY, or let the role build one")
+
+
+@pytest.fixture
+def caddy() -> t.Iterator[RealCaddy]:
+    """A Caddy with nothing but its admin endpoint."""
+    assert PROGRAM is not None
+    with real_caddy(PROGRAM) as one:
+        yield one
+
+
+@contextlib.contextmanager
+def slot(caddy: RealCaddy, number: int) -> t.Iterator[tuple[Upstream, Upstream]]:
+    """A slot with an instance: what serves, and its gate."""
+    host = f"127.0.0.{100 + number}"
+    with upstream(f"botserver-{number}", host, caddy.port) as serving, upstream("gate", host, caddy.gate) as gate:
+        yield serving, gate
+
+
+def configure(call: Call, caddy: RealCaddy, slots: int = 2, **given: t.Any) -> list[bool]:
+    """What the entry point configure does; whether each of its two steps changed anything."""
+    role = caddy.role(slots, **given)
+    steps = [
+        call(caddy_config, caddy, config=role["__caddy_config"]),
+        call(caddy_upstreams, caddy, pools=role["__caddy_pools"]),
+    ]
+    assert not any(step.get("failed") for step in steps), steps
+    until("the certificate", caddy.shows_its_certificate)
+    return [step["changed"] for step in steps]
+
+
+def test_the_roles_configuration_loads_once(call: Call, caddy: RealCaddy) -> None:
+    assert configure(call, caddy) == [True, True]
+    before = Caddy(caddy.socket).read()
+    assert configure(call, caddy) == [False, False]
+    assert Caddy(caddy.socket).read() == before
+
+
+def test_a_restart_brings_back_what_ran(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy)
+    before, _etag = Caddy(caddy.socket).read()
+    caddy.stop()
+    caddy.start()
+    assert Caddy(caddy.socket).read()[0] == before
+    assert configure(call, caddy) == [False, False]
+
+
+def test_a_new_structure_keeps_the_pools_and_new_slots_keep_the_structure(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy, slots=2)
+    assert configure(call, caddy, slots=2, caddy_grace_period="9s") == [True, False]
+    assert configure(call, caddy, slots=3, caddy_grace_period="9s") == [False, True]
+    listed = {one["address"] for one in call(caddy_upstreams_info, caddy)["upstreams"]}
+    assert listed == {f"127.0.0.{100 + number}:{caddy.port}" for number in (1, 2, 3)}
+
+
+def test_what_caddy_refuses_changes_nothing(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy)
+    before = Caddy(caddy.socket).read()
+    wrong = caddy.role()["__caddy_config"]
+    wrong["apps"]["http"]["servers"]["site"]["routes"].append({"handle": [{"handler": "nope"}]})
+    result = call(caddy_config, caddy, config=wrong)
+    assert result["failed"] and "unknown module: http.handlers.nope" in result["msg"]
+    assert Caddy(caddy.socket).read() == before
+
+
+def test_a_write_that_is_late_is_refused_by_caddy(call: Call, caddy: RealCaddy) -> None:
+    admin = Caddy(caddy.socket)
+    config, stale = admin.read()
+    configure(call, caddy)
+    with pytest.raises(Conflict, match="412"):
+        admin.write(config, stale)
+
+
+def test_every_request_is_counted_once(call: Call, caddy: RealCaddy) -> None:
+    with slot(caddy, 1):
+        configure(call, caddy)
+        until("slot 1 to serve", lambda: caddy.get("/api/x")[0] == 200)
+        before = call(caddy_upstreams_info, caddy)
+        sent = ["/", "/api/health", "/api/a", "/api/b", "/page", "/ws-like"] * 3
+        for path in sent:
+            caddy.get(path) if path != "/ws-like" else caddy.get("/", host="elsewhere.example")
+        after = call(caddy_upstreams_info, caddy)
+        assert after["requests_total"] - before["requests_total"] == len(sent)
+        assert after["started_at"] == before["started_at"] < after["time"]
+        configure(call, caddy, caddy_grace_period="9s")
+        again = call(caddy_upstreams_info, caddy)
+        assert again["requests_total"] == 0 and again["started_at"] > after["started_at"]
+
+
+def test_headers_routes_and_names(call: Call, caddy: RealCaddy) -> None:
+    with slot(caddy, 1) as (serving, _gate):
+        configure(call, caddy)
+        until("slot 1 to serve", lambda: caddy.get("/api/x")[0] == 200)
+        status, headers, body = caddy.get("/page?session_id=5ecret&keep=1", Cookie="x=5ecret")
+        assert (status, body) == (200, "botserver-1")
+        assert headers["x-frame-options"] == "DENY" and headers["x-content-type-options"] == "nosniff"
+        assert headers["strict-transport-security"].startswith("max-age=") and "referrer-policy" in headers
+        assert "server" not in headers and "alt-svc" not in headers
+        assert serving.headers[-1]["x-request-id"] == headers["x-request-id"] != ""
+        assert caddy.get("/", host="elsewhere.example")[0] == 421
+        lines = [line for line in caddy.log() if line.get("logger") == "http.log.access"]
+        assert any(line["request"]["uri"] == "/page?keep=1&session_id=hidden" for line in lines)
+        assert "5ecret" not in json.dumps(caddy.log())
+
+
+def test_plain_http_is_sent_to_https(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", caddy.http, timeout=10)) as connection:
+        connection.request("GET", "/a?b=c", headers={"Host": "localhost:8080"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Location"]) == (308, f"https://localhost:{caddy.https}/a?b=c")
+        assert answer.headers["Server"] is None
+
+
+def test_with_no_slot_at_all_the_error_has_the_headers_too(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy, caddy_try_duration=0.2)
+    status, headers, body = caddy.get("/")
+    assert status in (502, 503)
+    assert headers["x-frame-options"] == "DENY" and "server" not in headers
+    assert headers["x-request-id"] in body
+
+
+def test_slots_without_an_instance_cost_no_request(call: Call, caddy: RealCaddy) -> None:
+    """From the first moment, when Caddy has not noticed yet that slots 1 and 3 to 5 do not exist."""
+    with slot(caddy, 2) as (serving, _gate):
+        configure(call, caddy, slots=5, caddy_health={**caddy.role()["caddy_health"], "interval": 60, "fails": 3})
+        asked = [(path, method) for path in ("/", "/api/x") for method in ("GET", "POST") for _ in range(5)]
+        assert [caddy.get(path, method=method)[0] for path, method in asked] == [200] * 20
+        with websocket(caddy) as one:
+            assert one.echo(b"there") == b"there"
+        assert serving.hits == 21
+
+
+def test_a_slot_that_comes_is_used_without_any_change(call: Call, caddy: RealCaddy) -> None:
+    with slot(caddy, 1):
+        configure(call, caddy)
+        etag = Caddy(caddy.socket).read()[1]
+        until("slot 1 to serve", lambda: caddy.get("/api/x")[0] == 200)
+        with slot(caddy, 2) as (second, _gate):
+            until("slot 2 to serve", lambda: caddy.get("/api/x")[2] == second.name)
+        assert Caddy(caddy.socket).read()[1] == etag
+
+
+def test_a_visitor_stays_where_the_cookie_says(call: Call, caddy: RealCaddy) -> None:
+    with slot(caddy, 1), slot(caddy, 2), contextlib.ExitStack() as sockets:
+        configure(call, caddy)
+        first = sockets.enter_context(websocket(caddy))
+        second = sockets.enter_context(websocket(caddy))
+        assert first.cookie != second.cookie and {first.cookie, second.cookie} != {""}
+        again = [sockets.enter_context(websocket(caddy, first.cookie)) for _ in range(4)]
+        assert {one.cookie for one in again} == {""}
+        listed = {one["address"]: one["in_flight"] for one in call(caddy_upstreams_info, caddy)["upstreams"]}
+        assert sorted(listed.values()) == [1, 5]
+
+
+def test_a_websocket_outlives_a_change_of_the_structure(call: Call, caddy: RealCaddy) -> None:
+    with slot(caddy, 1):
+        configure(call, caddy)
+        with websocket(caddy) as one:
+            assert one.echo(b"before") == b"before"
+            assert configure(call, caddy, caddy_grace_period="1s") == [True, False]
+            assert one.echo(b"after") == b"after"
+
+
+def test_a_drain_ends_what_is_new_and_not_what_is_under_way(call: Call, caddy: RealCaddy) -> None:
+    with slot(caddy, 1) as (serving, gate), slot(caddy, 2) as (other, _gate):
+        configure(call, caddy)
+        address = f"127.0.0.101:{caddy.port}"
+        until("slot 1 to serve", lambda: caddy.get("/")[2] == serving.name)
+        serving.hold.clear()
+        held: list[tuple[int, dict[str, str], str]] = []
+        request = threading.Thread(target=lambda: held.append(caddy.get("/held")))
+        request.start()
+        until("the request to be under way", lambda: in_flight(call, caddy, address) == 1)
+        gate.status = 503
+        health = {"uri": "/api/health-check", "port": caddy.gate}
+        result = call(caddy_upstreams_info, caddy, health=health, wait_unhealthy=[address], wait_idle=[address], wait_timeout=1)
+        assert (result["idle"], result["in_flight"]) == (False, {address: 1})
+        hits = serving.hits
+        assert {caddy.get(path)[2] for path in ("/", "/api/x", "/api/health") * 4} == {other.name}
+        assert serving.hits == hits
+        serving.hold.set()
+        request.join(20)
+        assert held[0][0] == 200
+        assert call(caddy_upstreams_info, caddy, wait_idle=[address], wait_timeout=5)["idle"] is True
+
+
+def in_flight(call: Call, caddy: RealCaddy, address: str) -> int:
+    listed = call(caddy_upstreams_info, caddy)["upstreams"]
+    return next(int(one["in_flight"]) for one in listed if one["address"] == address)
+
+
+class Websocket:
+    """The visitor's end of a websocket through Caddy."""
+
+    def __init__(self, connection: socket.socket, cookie: str) -> None:
+        self._connection = connection
+        self.cookie = cookie
+
+    def echo(self, said: bytes) -> bytes:
+        self._connection.sendall(said)
+        back = b""
+        while len(back) < len(said) and (part := self._connection.recv(1024)):
+            back += part
+        return back
+
+
+@contextlib.contextmanager
+def websocket(caddy: RealCaddy, cookie: str = "") -> t.Iterator[Websocket]:
+    """A websocket; ``cookie`` is what a visitor brings, and in the result what Caddy gave, if it gave one."""
+    asked = ["GET /ws/default HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    asked += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *([f"Cookie: {cookie}"] if cookie else []), "", ""]
+    with (
+        socket.create_connection(("127.0.0.1", caddy.https), 10) as plain,
+        caddy.trust().wrap_socket(plain, server_hostname="localhost") as one,
+    ):
+        one.sendall("\r\n".join(asked).encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += one.recv(4096)
+        lines = answer.decode().split("\r\n")
+        assert lines[0].startswith("HTTP/1.1 101"), answer
+        given = [line.split(": ", 1)[1].split(";")[0] for line in lines if line.lower().startswith("set-cookie")]
+        yield Websocket(one, given[0] if given else "")
