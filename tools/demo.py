@@ -158,7 +158,8 @@ def show(report: t.Mapping[str, t.Any], timeline: Timeline) -> None:
     say("What happened")
     print(f"  requests sent        {requests['sent']}")
     print(f"  requests failed      {requests['failed']}")
-    print(f"  latency p50 p95 p99  {' '.join(f'{report['latency_ms'][p]:.0f} ms' for p in ('p50', 'p95', 'p99'))}")
+    latencies = [report["latency_ms"][share] for share in ("p50", "p95", "p99")]
+    print("  latency p50 p95 p99  " + " ".join("none" if value is None else f"{value:.0f} ms" for value in latencies))
     print(f"  websockets opened    {sockets['opened']}")
     print(f"  websockets lost      {lost['stayed']} on instances that stayed, {lost['left']} on instances that left at their deadline")
     print("  instances over time")

@@ -62,7 +62,7 @@ options:
     type: str
     required: true
   image:
-    description: Alias of the golden image that new instances are made from.
+    description: Alias of the golden image that new instances are made from. Without it, the one that M(generalbots.scaling.lxc_image) set for the project.
     type: str
   image_version:
     description: Version of that image, which is kept with each instance made from it.
@@ -287,6 +287,7 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     names = {field.name for field in dataclasses.fields(fleet.FleetSpec)}
     spec = fleet.FleetSpec(**{name: value for name, value in params.items() if name in names and value is not None})
     lxd = connect(params)
+    spec = with_image(lxd, spec)
     numbers, look = look_at(lxd, spec, params["slots"], params["count"], params["state"])
     wanted = fleet.plan_fleet(spec, numbers, look, params["state"])
     if not module.check_mode:

@@ -48,6 +48,13 @@ options:
   instance:
     description: A stopped instance to publish instead.
     type: str
+  remote:
+    description: URL of a simplestreams server to copy from instead.
+    type: str
+  remote_alias:
+    description: The image's name on O(remote).
+    type: str
+    default: debian/12
   use:
     description: Make it the image that new instances of the component are made from, in this project.
     type: bool
@@ -104,6 +111,8 @@ SPEC = LXD_SPEC.merge(
             "metadata": {"type": "path"},
             "rootfs": {"type": "path"},
             "instance": {"type": "str"},
+            "remote": {"type": "str"},
+            "remote_alias": {"type": "str", "default": "debian/12"},
             "use": {"type": "bool", "default": True},
             "prune": {"type": "bool", "default": False},
             "operation_timeout": {"type": "int", "default": 600},
@@ -116,7 +125,7 @@ SPEC = LXD_SPEC.merge(
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Observe, plan, and unless in check mode execute."""
     params = module.params
-    names = ("component", "version", "metadata", "rootfs", "instance", "use", "prune")
+    names = ("component", "version", "metadata", "rootfs", "instance", "remote", "remote_alias", "use", "prune")
     spec = ImageSpec(**{name: params[name] for name in names if params[name] is not None})
     lxd = connect(params)
     shelf = observe(lxd)

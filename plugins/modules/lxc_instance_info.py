@@ -22,6 +22,10 @@ options:
   component:
     description: Only instances of this component.
     type: str
+  missing_ok:
+    description: An engine that does not run here, or a project that does not exist, is no failure. RV(project_exists) tells.
+    type: bool
+    default: false
   nic:
     description: The network card whose address is returned.
     type: str
@@ -42,6 +46,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+project_exists:
+  description: Whether the engine runs and has the project. Only with O(missing_ok) it can be false.
+  type: bool
+  returned: always
 instances:
   description: The instances, by name in ascending order.
   type: list
@@ -65,6 +73,7 @@ instances:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec import (
     LXD_SPEC,
 )
@@ -80,15 +89,29 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.module import 
     run,
 )
 
-SPEC = LXD_SPEC.merge(ArgumentSpec(options={"component": {"type": "str"}, "nic": {"type": "str", "default": "eth0"}}))
+SPEC = LXD_SPEC.merge(
+    ArgumentSpec(
+        options={
+            "component": {"type": "str"},
+            "missing_ok": {"type": "bool", "default": False},
+            "nic": {"type": "str", "default": "eth0"},
+        }
+    )
+)
 
 
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Read the project and return what is ours in it."""
     wanted = module.params["component"]
-    found = sorted(observe(connect(module.params)).values(), key=lambda instance: instance.name)
+    try:
+        observed = observe(connect(module.params))
+    except (Unreachable, ApiError) as error:
+        if not module.params["missing_ok"] or (isinstance(error, ApiError) and error.status != 404):
+            raise
+        return {"instances": [], "project_exists": False}
+    found = sorted(observed.values(), key=lambda instance: instance.name)
     ours = [item for item in found if item.component is not None and wanted in (None, item.component)]
-    return {"instances": [brief(item, module.params["nic"]) for item in ours]}
+    return {"instances": [brief(item, module.params["nic"]) for item in ours], "project_exists": True}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
@@ -14,6 +15,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 from ansible_collections.generalbots.scaling.plugins.module_utils.http import HttpClient
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import (
+    COMPONENT,
     FAILURE_KEY,
     GATE_UNITS,
     STATE_KEY,
@@ -35,6 +37,15 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.plan import (
     Plan,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+
+
+def with_image(lxd: Lxd, spec: FleetSpec) -> FleetSpec:
+    """The spec with the image that the project makes botservers from, unless one is named."""
+    if spec.image is not None:
+        return spec
+    raw, _etag = lxd.get(f"projects/{lxd.project}")
+    alias = raw["config"].get(image_key(COMPONENT))
+    return dataclasses.replace(spec, image=alias, image_version=alias.rpartition("/")[2]) if alias else spec
 
 
 def look_at(lxd: Lxd, spec: FleetSpec, numbers: t.Sequence[int] | None, count: int | None, state: str) -> tuple[list[int], Look]:

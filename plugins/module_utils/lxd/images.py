@@ -41,6 +41,8 @@ class ImageSpec:
     metadata: str = ""
     rootfs: str = ""
     instance: str = ""
+    remote: str = ""
+    remote_alias: str = ""
     use: bool = True
     prune: bool = False
 
@@ -105,15 +107,15 @@ def plan(spec: ImageSpec, shelf: Shelf, state: str) -> Plan:
 
 
 def _plan_make(wanted: Plan, spec: ImageSpec) -> None:
-    files, instance = bool(spec.metadata and spec.rootfs), bool(spec.instance)
-    if files == instance:
+    sources = {"import": spec.rootfs, "publish": spec.instance, "copy": spec.remote}
+    given = [verb for verb, source in sources.items() if source]
+    if len(given) != 1:
         raise InvalidInput(
-            f"There is no image {spec.alias}, and it can be made from exactly one of metadata and rootfs, or instance. "
-            f"Given: {', '.join(name for name in ('metadata', 'rootfs', 'instance') if getattr(spec, name)) or 'none'}."
+            f"There is no image {spec.alias}, and it can be made from exactly one of metadata with rootfs, instance, and remote. "
+            f"Given: {', '.join(sources[verb] for verb in given) or 'none'}."
         )
-    source = f"from {spec.rootfs}" if files else f"from the stopped instance {spec.instance}"
-    wanted.differ(f"image {spec.alias}", "absent", source)
-    wanted.act("import" if files else "publish", spec.alias, source, spec=spec)
+    wanted.differ(f"image {spec.alias}", "absent", f"{given[0]} of {sources[given[0]]}")
+    wanted.act(given[0], spec.alias, f"from {sources[given[0]]}", spec=spec)
 
 
 def _delete(wanted: Plan, image: t.Mapping[str, t.Any], why: str) -> None:
@@ -154,9 +156,15 @@ def _make(lxd: Lxd, action: Action, timeout: float) -> None:
     if action.verb == "import":
         made = lxd.import_image(spec.metadata, spec.rootfs, urlencode(properties), timeout=timeout)
     else:
-        source = {"type": "instance", "name": spec.instance}
-        made = lxd.post("images", {"source": source, "properties": properties, "compression_algorithm": "none"}, timeout=timeout)
+        body = {"source": _source(spec, action.verb), "properties": properties, "compression_algorithm": "none"}
+        made = lxd.post("images", body, timeout=timeout)
     _name(lxd, spec.alias, made["fingerprint"])
+
+
+def _source(spec: ImageSpec, verb: str) -> dict[str, str]:
+    if verb == "publish":
+        return {"type": "instance", "name": spec.instance}
+    return {"type": "image", "mode": "pull", "server": spec.remote, "protocol": "simplestreams", "alias": spec.remote_alias}
 
 
 def _name(lxd: Lxd, alias: str, fingerprint: str) -> None:
