@@ -65,6 +65,11 @@ class Shelf:
         """The image of that alias, or None."""
         return next((image for image in self.images if alias in aliases(image)), None)
 
+    def nameless(self, spec: ImageSpec) -> t.Mapping[str, t.Any] | None:
+        """An image of that component and version without any alias: a run was broken off before it could name it."""
+        wanted = {COMPONENT: spec.component, VERSION: spec.version}.items()
+        return next((image for image in self.images if not aliases(image) and wanted <= (image.get("properties") or {}).items()), None)
+
     def wanted_by_a_project(self, image: t.Mapping[str, t.Any]) -> bool:
         """Whether any project makes its instances from it."""
         named = {value for config in self.projects.values() for key, value in config.items() if key.startswith(image_key(""))}
@@ -88,12 +93,15 @@ def observe(lxd: Lxd) -> Shelf:
 def plan(spec: ImageSpec, shelf: Shelf, state: str) -> Plan:
     """What has to be done; raises InvalidInput where an image must be made and no source, or more than one, is given."""
     wanted = Plan()
-    found = shelf.by_alias(spec.alias)
+    found, nameless = shelf.by_alias(spec.alias), shelf.nameless(spec)
     if state == "absent":
-        if found is not None:
-            _delete(wanted, found, "it shall be absent")
+        for image in filter(None, (found, nameless)):
+            _delete(wanted, image, "it shall be absent")
         return wanted
-    if found is None:
+    if found is None and nameless is not None:
+        wanted.differ(f"image {spec.alias}", "made and not named", "named")
+        wanted.act("name", spec.alias, nameless["fingerprint"][:12], fingerprint=nameless["fingerprint"])
+    elif found is None:
         _plan_make(wanted, spec)
     key = image_key(spec.component)
     now = shelf.projects.get(shelf.project, {}).get(key)
@@ -142,6 +150,8 @@ def execute(lxd: Lxd, wanted: Plan, timeout: float) -> None:
             edit(lxd, f"projects/{action.target}", _setting(action.detail["key"], action.detail["value"]))
         elif action.verb == "delete":
             lxd.delete(f"images/{action.detail['fingerprint']}", timeout=timeout)
+        elif action.verb == "name":
+            _name(lxd, action.target, action.detail["fingerprint"])
         else:
             _make(lxd, action, timeout)
 

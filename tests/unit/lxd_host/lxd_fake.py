@@ -14,7 +14,9 @@ import dataclasses
 import fnmatch
 import hashlib
 import json
+import pathlib
 import typing as t
+from urllib.parse import parse_qs
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import engine_named
@@ -199,15 +201,15 @@ class FakeLxd:
             raise outcome
         return outcome
 
-    def upload(self, path: str, parts: t.Mapping[str, str], *, headers: t.Mapping[str, str], timeout: float = 0.0) -> t.Any:
-        """Import an image from files; its fingerprint is the hash of what they hold."""
-        self._note("post", path, dict(parts), {}, "")
-        digest = hashlib.sha256()
-        for name in parts.values():
-            with open(name, "rb") as stream:
-                digest.update(stream.read())
-        self.add_image("", fingerprint=digest.hexdigest())
-        return {"fingerprint": digest.hexdigest()}
+    def import_image(self, metadata: str, rootfs: str, properties: str, *, timeout: float) -> t.Any:
+        """Import an image from files; its fingerprint is the hash of what they hold, and there may be none of it yet."""
+        self._note("post", "images", {"metadata": metadata, "rootfs": rootfs}, {}, "")
+        self.before_write("post", "images")
+        fingerprint = hashlib.sha256(pathlib.Path(metadata).read_bytes() + pathlib.Path(rootfs).read_bytes()).hexdigest()
+        if self._key(f"images/{fingerprint}", self.project) in self.objects:
+            raise self._error(400, "post", "images", "Image with same fingerprint already exists")
+        self.add_image("", fingerprint=fingerprint, **{key: values[0] for key, values in parse_qs(properties).items()})
+        return {"fingerprint": fingerprint}
 
     def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 60.0) -> tuple[int, str, str]:
         """Run what ``commands`` says and remember it in ``executed``."""
