@@ -132,7 +132,7 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = plan(spec, shelf, params["state"])
     if not module.check_mode:
         execute(lxd, wanted, float(params["operation_timeout"]))
-    return wanted.result(alias=spec.alias, existed=shelf.by_alias(spec.alias) is not None)
+    return wanted.result(alias=spec.alias, existed=bool(shelf.by_alias(spec.alias) or shelf.nameless(spec)))
 
 
 def main() -> None:

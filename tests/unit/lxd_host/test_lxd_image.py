@@ -188,3 +188,11 @@ def test_the_module_shows_in_check_mode_what_it_does(
     assert checked["actions"] == done["actions"] and checked["diff"] == done["diff"]
     assert (done["existed"], again["existed"], again["changed"]) == (False, True, False)
     assert done["alias"] == "gb/botserver/2"
+
+
+def test_an_image_that_was_made_and_not_named_need_not_be_made_again(
+    lxd: FakeLxd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lxd.add_image("", **MADE)
+    assert run_module(lxd, monkeypatch, capsys)["existed"] is True
+    assert "gb/botserver/2" in shelf(lxd)
