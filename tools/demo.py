@@ -69,7 +69,7 @@ def playbook(name: str, *arguments: str, quiet: bool = False) -> None:
     command = ["ansible-playbook", f"playbooks/{name}.yml", *arguments]
     done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE if quiet else None, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
-        sys.exit(f"{done.stdout or ''}\n{' '.join(command)} ended with {done.returncode}; the demo stops here. Run it again after a repair.")
+        sys.exit(f"{done.stdout or ''}\n{' '.join(command)} ended with {done.returncode}; the demo stops here.")
 
 
 def topology(lxd: Lxd) -> str:

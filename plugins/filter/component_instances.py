@@ -9,7 +9,8 @@ short_description: The numbered instances of a component, with their addresses
 version_added: "0.1.0"
 author: The generalbots.scaling contributors (@generalbots)
 description:
-  - Makes the list that M(generalbots.scaling.lxc_instance) takes as O(generalbots.scaling.lxc_instance#module:instances), named C(<component>-<n>) from 1 on.
+  - Makes the list that M(generalbots.scaling.lxc_instance) takes as O(generalbots.scaling.lxc_instance#module:instances),
+    named C(<component>-<n>) from 1 on.
   - Each one gets the static address of its slot, and a network card that cannot pretend to be another.
 options:
   _input:
@@ -59,6 +60,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
 
@@ -85,7 +87,8 @@ def component_instances(
 def _instance(
     component: str, slot: int, subnet: str, network: str, image: str, limits: t.Mapping[str, t.Any] | None, first: Devices | None
 ) -> dict[str, t.Any]:
-    nic = {"type": "nic", "name": "eth0", "network": network, "ipv4.address": address(subnet, component, slot), "security.mac_filtering": "true"}
+    own_address = address(subnet, component, slot)
+    nic = {"type": "nic", "name": "eth0", "network": network, "ipv4.address": own_address, "security.mac_filtering": "true"}
     return {
         "name": instance_name(component, slot),
         "image": image,

@@ -9,7 +9,8 @@ short_description: Instances of an LXD or Incus project, in groups by component
 version_added: "0.1.0"
 author: The generalbots.scaling contributors (@generalbots)
 description:
-  - Reads the instances of one project that belong to this collection, in one request, and puts each one that runs into the group of its component.
+  - Reads the instances of one project that belong to this collection, in one request, and puts each one that runs into the group
+    of its component.
   - Instances that do not run go into C(<component>_stopped), so that a play on a component never meets one that cannot answer.
   - The file's name must end in V(lxd.yml) or V(lxd.yaml).
 extends_documentation_fragment:
@@ -28,7 +29,8 @@ options:
     env:
       - name: GB_ENGINE
   url:
-    description: Where the engine listens, V(unix:/path/to/unix.socket) or V(https://host:8443). Without it the well-known unix sockets are tried.
+    description:
+      - Where the engine listens, V(unix:/path/to/unix.socket) or V(https://host:8443). Without it the well-known unix sockets are tried.
     type: str
     env:
       - name: GB_LXD_URL
@@ -85,6 +87,7 @@ import typing as t
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import Engine, engine_named

@@ -77,4 +77,4 @@ class LookupModule(LookupBase):
         try:
             return [version_of([str(term) for term in terms], self.get_option("extra"))]
         except OSError as error:
-            raise AnsibleLookupError(f"tree_hash cannot read {error}: every file or folder that is named must exist on the controller.") from error
+            raise AnsibleLookupError(f"tree_hash cannot read {error}: every file or folder must exist on the controller.") from error

@@ -9,6 +9,7 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
     ScalingError,
 )

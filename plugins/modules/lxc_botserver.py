@@ -35,7 +35,8 @@ options:
       - V(draining), they are marked with a deadline and their gate is closed, so that the load balancer sends nothing new.
         What is in flight goes on. A deadline that is already set is kept.
       - V(stopped), they are stopped gracefully and kept as warm slots.
-      - V(failed), they are stopped and kept for inspection, marked with O(failure). They are not used again until started by number or removed.
+      - V(failed), they are stopped and kept for inspection, marked with O(failure). They are not used again until started by number
+        or removed.
       - V(absent), they are stopped gracefully and deleted.
     type: str
     choices: [present, started, draining, stopped, failed, absent]
@@ -62,7 +63,9 @@ options:
     type: str
     required: true
   image:
-    description: Alias of the golden image that new instances are made from. Without it, the one that M(generalbots.scaling.lxc_image) set for the project.
+    description:
+      - Alias of the golden image that new instances are made from.
+      - Without it, the one that M(generalbots.scaling.lxc_image) set for the project.
     type: str
   image_version:
     description: Version of that image, which is kept with each instance made from it.
@@ -222,6 +225,7 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec import (
     LXD_SPEC,
@@ -232,6 +236,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import (
     execute,
     look_at,
+    with_image,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     LIMIT_OPTIONS,

@@ -116,6 +116,7 @@ import json
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec import (
     LXD_SPEC,
 )

@@ -97,6 +97,7 @@ existed:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec import LXD_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import STATES, ImageSpec, execute, observe, plan

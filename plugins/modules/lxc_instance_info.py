@@ -73,6 +73,7 @@ instances:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec import (
     LXD_SPEC,

@@ -15,6 +15,7 @@ import typing as t
 
 import pytest
 import testinfra
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import slots
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe

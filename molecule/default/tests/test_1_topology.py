@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from conftest import PROJECT, URL, WORK, Site
-
 import requests
+
+from conftest import PROJECT, URL, WORK, Site
 
 Hosts = t.Callable[[str], t.Any]
 
@@ -68,16 +68,15 @@ def test_plain_http_is_sent_to_https(site: Site) -> None:
 
 def test_nothing_but_the_proxy_is_published(site: Site) -> None:
     raw, _etag = site.lxd.get("instances", recursion="1")
-    published = {item["name"]: device["listen"] for item in raw for device in item["expanded_devices"].values() if device["type"] == "proxy"}
-    assert list(published) == ["proxy-1"]
-    assert all("127.0.0.1" in listen for listen in published.values())
+    devices = [(item["name"], device) for item in raw for device in item["expanded_devices"].values()]
+    published = {(name, device["listen"]) for name, device in devices if device["type"] == "proxy"}
+    assert published == {("proxy-1", "tcp:127.0.0.1:18080"), ("proxy-1", "tcp:127.0.0.1:18443")}
 
 
 def test_a_restart_of_caddy_brings_the_same_configuration(site: Site) -> None:
-    read = ("curl", "-s", "--unix-socket", "/run/caddy/admin.sock", "http://localhost/config/")
     before = site.run("proxy-1", "python3", "-c", READ_CONFIG)
     site.run("proxy-1", "systemctl", "restart", "caddy")
-    assert site.run("proxy-1", "python3", "-c", READ_CONFIG) == before, read
+    assert site.run("proxy-1", "python3", "-c", READ_CONFIG) == before
     assert "gb-api" in before
 
 

@@ -9,6 +9,7 @@ import json
 import typing as t
 
 import pytest
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 from conftest import Site
 

@@ -26,6 +26,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
     now,
     open_gates,
 )
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
     Runner,
     RunOptions,

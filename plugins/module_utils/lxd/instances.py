@@ -430,12 +430,15 @@ class Runner:
                 limit=refused,
             )
         if "no space left" in reason.lower() or "enospc" in reason.lower():
-            return ScalingError(f"There is no space left in the storage pool for {name}: {reason} Enlarge gb_pool_size or remove instances.")
+            return ScalingError(
+                f"There is no space left in the storage pool for {name}: {reason} Enlarge the pool (gb_pool_size) or remove instances."
+            )
         return error
 
 
 def _readiness_words(ready: Readiness) -> str:
-    return " and ".join(word for word, wanted in ((f"an IPv4 address on {ready.nic}", ready.address), ("systemd booted", ready.boot)) if wanted)
+    words = ((f"an IPv4 address on {ready.nic}", ready.address), ("systemd booted", ready.boot))
+    return " and ".join(word for word, wanted in words if wanted)
 
 
 def _is_ready(seen: Section, ready: Readiness) -> bool:
@@ -467,7 +470,8 @@ def _together(failed: t.Mapping[str, ScalingError], total: int) -> ScalingError:
         [(name, error)] = failed.items()
         return type(error)(str(error), **{**error.details, "failed_instances": {name: str(error)}})
     lines = "; ".join(f"{name}: {error}" for name, error in sorted(failed.items()))
-    return ScalingError(f"{len(failed)} of {total} instances failed. {lines}", failed_instances={name: str(error) for name, error in failed.items()})
+    reasons = {name: str(error) for name, error in failed.items()}
+    return ScalingError(f"{len(failed)} of {total} instances failed. {lines}", failed_instances=reasons)
 
 
 def brief(instance: Instance, nic: str) -> dict[str, t.Any]:

@@ -46,7 +46,8 @@ def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
     """One element of the option ``instances`` as an InstanceSpec; raises InvalidInput for a limit that is none."""
     config, card = limits_config(item.get("limits"))
     devices: dict[str, t.Mapping[str, str] | None] = {
-        name: None if device is None else {key: str(text(value)) for key, value in device.items()} for name, device in item["devices"].items()
+        name: None if device is None else {key: str(text(value)) for key, value in device.items()}
+        for name, device in item["devices"].items()
     }
     if card:
         nic = devices.get("eth0")

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from fake_daemon import FakeDaemon
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import (
@@ -19,7 +21,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import cores, limits_config, refused_limit, size_bytes
-from fake_daemon import FakeDaemon
 
 SUBNET = "10.87.0.0/24"
 
@@ -196,7 +197,8 @@ def test_an_environment_that_a_file_cannot_hold_is_refused(environment: dict[str
 
 
 @pytest.mark.parametrize(
-    ("subnet", "component", "slot"), [(SUBNET, "botserver", 0), (SUBNET, "botserver", 151), (SUBNET, "nobody", 1), ("10.0.0.0/25", "proxy", 1), ("x", "proxy", 1)]
+    ("subnet", "component", "slot"),
+    [(SUBNET, "botserver", 0), (SUBNET, "botserver", 151), (SUBNET, "nobody", 1), ("10.0.0.0/25", "proxy", 1), ("x", "proxy", 1)],
 )
 def test_a_slot_without_an_address_is_refused(subnet: str, component: str, slot: int) -> None:
     with pytest.raises(InvalidInput):

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from fake_daemon import FakeDaemon
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
     File,
@@ -19,7 +21,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import spec_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
-from fake_daemon import FakeDaemon
 
 QUICK = RunOptions(stop_timeout=1, ready=Readiness(address=True, timeout=0.05))
 
