@@ -169,7 +169,7 @@ def show(report: t.Mapping[str, t.Any], timeline: Timeline) -> None:
 def main() -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--schedule", default="10s:5,60s:40,25s:3", help="phases of the load, duration:requests per second")
+    parser.add_argument("--schedule", default="10s:5,80s:40,20s:3", help="phases of the load, duration:requests per second")
     parser.add_argument("--websockets", type=int, default=12)
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between two ticks of the autoscaler")
     parser.add_argument("--patience", type=float, default=420.0, help="seconds after which the demo gives up")
@@ -186,6 +186,7 @@ def main() -> int:
         lxd = connect({"engine": "lxd", "project": options.project})
         say("The topology")
         print(topology(lxd))
+        playbook("autoscale", quiet=True)  # the first look; a rate needs two
         say(f"Load from this machine through Caddy, https://localhost:8443: {options.schedule}, {options.websockets} websockets")
         with load("https://localhost:8443", certificate(lxd, folder), options.schedule, options.websockets, report) as process:
             timeline = watch(lxd, process, options.interval, options.patience)
