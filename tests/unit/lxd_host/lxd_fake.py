@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An LXD daemon in a dictionary, for unit tests: same calls as ``module_utils/lxd/client.py: Lxd``.
+"""An LXD daemon in a dictionary, for tests of hosts, images and the inventory: same calls as ``module_utils/lxd/client.py: Lxd``.
 
 It keeps instances, profiles, images, projects, networks and storage pools, hands out ETags and insists on them, runs
 operations at once, refuses what a test tells it to refuse, and remembers every request in ``requests``.
@@ -22,10 +22,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import engine_named
 
 Json = dict[str, t.Any]
-Handler = t.Callable[[str, t.Any, dict[str, str]], t.Any]
 
 STATUS_CODES = {"Running": 103, "Stopped": 102, "Frozen": 110, "Error": 112}
-ACTIONS = {"start": "Running", "stop": "Stopped", "restart": "Running", "freeze": "Frozen", "unfreeze": "Running"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +69,6 @@ class FakeLxd:
         self.requests: list[Request] = []
         self.refusals: list[Refusal] = []
         self.states: dict[str, Json] = {}
-        self.files: dict[tuple[str, str], bytes] = {}
-        self.executed: list[tuple[str, list[str]]] = []
-        self.commands: t.Callable[[str, list[str]], tuple[int, str, str]] = lambda instance, argv: (0, "", "")
         self.before_write: t.Callable[[str, str], None] = lambda method, path: None
         self._operations: dict[str, t.Any] = {}
         self.add("projects/default", config={"features.images": "true", "features.profiles": "true"})
@@ -189,7 +184,7 @@ class FakeLxd:
                     raise error
                 self._operations[operation] = error
                 return operation
-        if etag and _etag(self._read(path.removesuffix("/state"), query)) != etag:
+        if etag and _etag(self._read(path, query)) != etag:
             raise self._error(412, method, path, "ETag doesn't match")
         self._operations[operation] = getattr(self, f"_{method}")(path, body, query)
         return operation
@@ -210,20 +205,6 @@ class FakeLxd:
             raise self._error(400, "post", "images", "Image with same fingerprint already exists")
         self.add_image("", fingerprint=fingerprint, **{key: values[0] for key, values in parse_qs(properties).items()})
         return {"fingerprint": fingerprint}
-
-    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 60.0) -> tuple[int, str, str]:
-        """Run what ``commands`` says and remember it in ``executed``."""
-        self.executed.append((instance, list(argv)))
-        return self.commands(instance, list(argv))
-
-    def read_file(self, instance: str, path: str) -> bytes | None:
-        """A file of an instance, or None."""
-        return self.files.get((instance, path))
-
-    def write_file(self, instance: str, path: str, content: bytes, *, mode: str = "0600", uid: int = 0, gid: int = 0) -> None:
-        """Write a file into an instance."""
-        self._note("post", f"instances/{instance}/files", None, {"path": path, "mode": mode}, "")
-        self.files[(instance, path)] = content
 
     # -- how it answers ----------------------------------------------------------------------------------------------
 
@@ -338,8 +319,6 @@ class FakeLxd:
             return None
         if path == "images":
             return self._post_image(body, project)
-        if "/" in path:
-            return self._rename(path, body, project)
         if self._key(f"{path}/{body['name']}", project) in self.objects:
             raise self._error(409, "post", path, f"The {path} already holds {body['name']!r}")
         if path == "instances":
@@ -350,12 +329,6 @@ class FakeLxd:
             self.add("profiles/default", project=body["name"])
         return None
 
-    def _rename(self, path: str, body: Json, project: str) -> None:
-        found = self._find(path, project)
-        del self.objects[self._key(path, project)]
-        found["name"] = body["name"]
-        self.objects[self._key(f"{path.rpartition('/')[0]}/{body['name']}", project)] = found
-
     def _post_instance(self, body: Json, project: str) -> None:
         made = self._instance(body)
         source = body.get("source", {})
@@ -363,15 +336,6 @@ class FakeLxd:
             image = self._image(source, project)
             made["config"]["volatile.base_image"] = image["fingerprint"]
             made["config"].update({f"image.{key}": value for key, value in image["properties"].items()})
-        if source.get("type") == "copy":
-            origin = self._find(f"instances/{source['source']}", source.get("project", project))
-            made = self._instance(
-                {
-                    **body,
-                    "config": {**origin["config"], **(body.get("config") or {})},
-                    "devices": {**origin["devices"], **(body.get("devices") or {})},
-                }
-            )
         made["expanded_config"].update(made["config"])
         self.objects[self._key(f"instances/{body['name']}", project)] = made
 
@@ -394,13 +358,7 @@ class FakeLxd:
 
     def _put(self, path: str, body: Json, query: dict[str, str]) -> None:
         project = query.get("project", self.project)
-        if path.endswith("/state"):
-            self._put_state(self._find(path.removesuffix("/state"), project), path, body)
-            return
         self._strings("put", path, body)
-        if path.startswith("images/aliases/"):
-            self._move_alias(path.removeprefix("images/aliases/"), body, project)
-            return
         self._replace(path, project, {**self._find(path, project), **body})
 
     def _patch(self, path: str, body: Json, query: dict[str, str]) -> None:
@@ -419,20 +377,6 @@ class FakeLxd:
         if path.startswith("instances/"):
             fields = self._instance(fields)
         self.objects[self._key(path, project)] = fields
-
-    def _move_alias(self, name: str, body: Json, project: str) -> None:
-        for image in self._list("images", project, "1"):
-            image["aliases"] = [alias for alias in image["aliases"] if alias["name"] != name]
-        self._find(f"images/{body['target']}", project)["aliases"].append({"name": name, "description": body.get("description", "")})
-
-    def _put_state(self, instance: Json, path: str, body: Json) -> None:
-        action = body["action"]
-        if action == "start" and instance["status"] == "Running":
-            raise self._error(400, "put", path, "The instance is already running")
-        if action == "stop" and instance["status"] == "Stopped":
-            raise self._error(400, "put", path, "The instance is already stopped")
-        instance["status"] = ACTIONS[action]
-        instance["status_code"] = STATUS_CODES[ACTIONS[action]]
 
     def _delete(self, path: str, body: t.Any, query: dict[str, str]) -> None:
         project = query.get("project", self.project)

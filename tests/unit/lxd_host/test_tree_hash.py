@@ -72,6 +72,15 @@ def test_every_difference_is_another_version(tree: pathlib.Path, change: t.Calla
     assert version(tree) != before
 
 
+def test_a_file_cannot_pretend_to_be_two(tmp_path: pathlib.Path) -> None:
+    two, one = tmp_path / "two" / "r", tmp_path / "one" / "r"
+    for folder, contents in ((two, {"a": "X", "b": "Y"}), (one, {"a": "Xr/b\0000\000\000Y"})):
+        folder.mkdir(parents=True)
+        for name, content in contents.items():
+            (folder / name).write_text(content, encoding="utf-8")
+    assert version(two) != version(one)
+
+
 def test_further_data_counts_and_its_order_does_not(tree: pathlib.Path) -> None:
     assert version(tree, extra={"a": 1, "b": 2}) == version(tree, extra={"b": 2, "a": 1})
     assert version(tree, extra={"a": 1}) != version(tree, extra={"a": 2})
