@@ -74,7 +74,7 @@ def playbook(name: str, *arguments: str, quiet: bool = False) -> None:
 
 def topology(lxd: Lxd) -> str:
     """The instances as a table."""
-    rows = [("instance", "component", "slot", "state", "address", "limits")]
+    rows: list[tuple[str, ...]] = [("instance", "component", "slot", "state", "address", "limits")]
     rows += [_row(instance) for _name, instance in sorted(observe(lxd).items()) if instance.component]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import requests
-
-from conftest import PROJECT, URL, WORK, Site
+from topology import PROJECT, URL, WORK, Site
 
 Hosts = t.Callable[[str], t.Any]
 

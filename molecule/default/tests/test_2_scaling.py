@@ -9,9 +9,9 @@ import json
 import typing as t
 
 import pytest
+from topology import Site
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
-from conftest import Site
 
 
 def decisions(site: Site) -> list[dict[str, t.Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 
-from conftest import INVENTORY, PROJECT, Site
+from topology import INVENTORY, PROJECT, Site
 
 SHORT = ("-e", "gb_health_timeout=8")
 

@@ -166,7 +166,7 @@ def _make(lxd: Lxd, action: Action, timeout: float) -> None:
     if action.verb == "import":
         made = lxd.import_image(spec.metadata, spec.rootfs, urlencode(properties), timeout=timeout)
     else:
-        body = {"source": _source(spec, action.verb), "properties": properties, "compression_algorithm": "none"}
+        body = {"source": _source(spec, action.verb), "properties": properties, "compression_algorithm": "zstd"}
         made = lxd.post("images", body, timeout=timeout)
     _name(lxd, spec.alias, made["fingerprint"])
 

@@ -15,6 +15,8 @@ from caddy_fakes import Call, FakeCaddy, fake_binary, fake_caddy, proxy, site, u
 
 from ansible_collections.generalbots.scaling.plugins.modules import caddy_config, caddy_upstreams, caddy_upstreams_info
 
+pytest_plugins = ["caddy_fixtures"]
+
 SECRET = "s3cret-of-the-cookie"
 
 

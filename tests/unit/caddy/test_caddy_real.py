@@ -20,6 +20,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client i
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict
 from ansible_collections.generalbots.scaling.plugins.modules import caddy_config, caddy_upstreams, caddy_upstreams_info
 
+pytest_plugins = ["caddy_fixtures"]
+
 PROGRAM = binary()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Caddy: name one in GB_CADDY_BINARY, or let the role build one")
 

@@ -120,7 +120,8 @@ class FakeDaemon:
         self._versions[name] = self._versions.get(name, 0) + 1
 
     def _may(self, verb: str, body: dict[str, t.Any]) -> None:
-        reason = self.refuse.get(verb, lambda _body: None)(body)
+        refuse = self.refuse.get(verb)
+        reason = refuse(body) if refuse else None
         if reason:
             raise ApiError(f"refused: {reason}", status=400, reason=reason)
 

@@ -174,7 +174,7 @@ def test_a_limit_that_the_host_refuses(
     def refuse(raw: dict[str, dict[str, dict[str, str]]]) -> str | None:
         return reason if key in raw["config"] or key in raw["devices"].get("eth0", {}) else None
 
-    daemon.refuse["start"] = refuse  # type: ignore[assignment]
+    daemon.refuse["start"] = refuse
     spec = one(config=config, devices=devices)
     with pytest.raises(ScalingError, match=f"The host cannot apply {key} to proxy-1"):
         bring(daemon, "started", spec)

@@ -75,7 +75,7 @@ def test_publishing_does_not_compress_and_names_the_instance(lxd: FakeLxd) -> No
     bring(lxd, botserver())
     (body,) = [request.body for request in lxd.requests if (request.method, request.path) == ("post", "images")]
     assert body["source"] == {"type": "instance", "name": "bake-botserver"}
-    assert body["compression_algorithm"] == "none"
+    assert body["compression_algorithm"] == "zstd"
 
 
 def test_files_are_imported_with_their_version(lxd: FakeLxd, files: dict[str, str]) -> None:

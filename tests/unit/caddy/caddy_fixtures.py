@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of the tests of Caddy."""
+"""Fixtures of the tests of Caddy; a test module asks for them with ``pytest_plugins``."""
 
 from __future__ import annotations
 

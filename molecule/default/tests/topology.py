@@ -1,0 +1,123 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of the topology need: instances as testinfra hosts, playbooks as a user runs them, and load."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+import testinfra
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import slots
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+INVENTORY = ROOT / "molecule/inventory"
+WORK = ROOT / ".build/molecule"
+PROJECT = "gb-molecule"
+URL = "https://localhost:18443"
+MAX = 4
+CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
+
+
+class Outcome(t.NamedTuple):
+    """How a playbook ended: its exit code and all it printed."""
+
+    code: int
+    text: str
+
+
+class Site:
+    """The topology under test."""
+
+    def __init__(self, lxd: Lxd) -> None:
+        self.lxd = lxd
+
+    def play(self, name: str, *arguments: str, settings: dict[str, t.Any] | None = None, fails: bool = False) -> Outcome:
+        """Run a playbook of the collection by its full name; ``fails`` says that it must."""
+        extra = ["-e", json.dumps({"gb_settings_overrides": settings})] if settings else []
+        command = ["ansible-playbook", "-i", str(INVENTORY), f"generalbots.scaling.{name}", *arguments, *extra]
+        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
+        text = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"
+        return Outcome(done.returncode, " ".join(text.split()))
+
+    def scale(self, count: int) -> Outcome:
+        """Bring the fleet to a size."""
+        return self.play("scale", "-e", f"count={count}")
+
+    def slots(self) -> dict[str, list[int]]:
+        """Slots by state, those states only in which there is one."""
+        return {state: numbers for state, numbers in slots(observe(self.lxd), MAX).items() if numbers and state != "free"}
+
+    def config(self, name: str) -> dict[str, str]:
+        """The config keys of an instance."""
+        raw, _etag = self.lxd.get(f"instances/{name}")
+        return dict(raw["config"])
+
+    def project_config(self) -> dict[str, str]:
+        """The config keys of the project."""
+        raw, _etag = self.lxd.get(f"projects/{PROJECT}")
+        return dict(raw["config"])
+
+    def run(self, name: str, *argv: str) -> str:
+        """Run a command in an instance, which must succeed; returns its output."""
+        code, out, err = self.lxd.execute(name, argv)
+        assert code == 0, f"{argv} in {name} ended with {code}: {err or out}"
+        return out
+
+    @contextlib.contextmanager
+    def load(self, schedule: str, path: str = "/api/demo/echo", websockets: int = 0) -> t.Iterator[dict[str, t.Any]]:
+        """Load while the block runs, to its end; the mapping holds the report afterwards."""
+        report = WORK / "load.json"
+        report.unlink(missing_ok=True)
+        command = [sys.executable, str(ROOT / "tools/load.py"), "--url", URL, "--ca", str(WORK / "ca.crt"), "--schedule", schedule]
+        command += ["--path", path, "--websockets", str(websockets), "--report", str(report)]
+        found: dict[str, t.Any] = {}
+        with subprocess.Popen(command) as process:
+            try:
+                yield found
+                process.wait(timeout=180)
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+        found.update(json.loads(report.read_text()))
+
+
+@pytest.fixture(scope="session")
+def site() -> Site:
+    """The topology, with the certificate of its authority at hand."""
+    lxd = connect({"engine": "lxd", "project": PROJECT})
+    WORK.mkdir(parents=True, exist_ok=True)
+    certificate = lxd.read_file("proxy-1", CERTIFICATE)
+    assert certificate, "Caddy has not made its authority"
+    (WORK / "ca.crt").write_bytes(certificate)
+    return Site(lxd)
+
+
+@pytest.fixture(scope="session")
+def instance(site: Site) -> t.Callable[[str], t.Any]:
+    """An instance as testinfra's host, through a client configuration of the tests' own that is aimed at their project."""
+    folder = WORK / "lxc"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["LXD_CONF"] = str(folder)
+    subprocess.run(["lxc", "project", "switch", PROJECT], check=True, capture_output=True)
+    return lambda name: testinfra.get_host(f"lxd://{name}")
+
+
+@pytest.fixture
+def one(site: Site) -> Site:
+    """The topology with exactly one botserver, and nothing remembered."""
+    site.scale(1)
+    site.play("autoscale", "--check")
+    return site
