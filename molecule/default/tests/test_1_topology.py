@@ -26,7 +26,7 @@ def test_botserver_runs_as_its_user_and_is_called_a_demo(instance: Hosts) -> Non
     host = instance("botserver-1")
     assert host.service("botserver").is_running, journal(host, "botserver")
     assert host.service("gb-gate.socket").is_running, journal(host, "gb-gate.socket")
-    assert host.process.get(user="gbuser", comm="botserver") or host.process.filter(user="gbuser")
+    assert host.run("stat -c %U /proc/$(systemctl show -p MainPID --value botserver)").stdout.strip() == "gbuser"
     assert host.run("/opt/gbo/bin/botserver --version").stdout.startswith("demo botserver ")
 
 

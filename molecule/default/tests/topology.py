@@ -112,12 +112,11 @@ def instance(site: Site) -> t.Callable[[str], t.Any]:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["LXD_CONF"] = str(folder)
     subprocess.run(["lxc", "project", "switch", PROJECT], check=True, capture_output=True)
-    return lambda name: testinfra.get_host(f"lxd://{name}")
+    return lambda name: testinfra.get_host(f"lxc://{name}")
 
 
 @pytest.fixture
 def one(site: Site) -> Site:
-    """The topology with exactly one botserver, and nothing remembered."""
+    """The topology with exactly one botserver."""
     site.scale(1)
-    site.play("autoscale", "--check")
     return site
