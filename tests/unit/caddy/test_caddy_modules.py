@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import time
 import types
 import typing as t
 
@@ -151,10 +152,11 @@ def test_info_waits_for_idle_and_does_not_fail_when_it_is_not(call: Call) -> Non
 
 
 def test_info_waits_until_caddy_has_noticed(call: Call) -> None:
-    checks = {"active": {"uri": "/", "interval": "100ms", "timeout": "50ms", "fails": 2}}
+    checks = {"active": {"uri": "/", "interval": "200ms", "timeout": "100ms", "fails": 2}}
     with fake_caddy(site(proxy("gb-ws", "127.0.0.1:1", health_checks=checks))) as fake:
+        start = time.monotonic()
         result = call(caddy_upstreams_info, fake, health=INFO, wait_unhealthy=["127.0.0.1:1"], wait_idle=["127.0.0.1:1"], wait_timeout=0)
-        assert result["idle"] is True
+        assert result["idle"] is True and time.monotonic() - start >= 0.5
 
 
 def test_info_fails_when_health_does_not_come_or_go(call: Call) -> None:
