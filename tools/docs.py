@@ -99,13 +99,28 @@ def plugin_pages(environment: jinja2.Environment) -> t.Iterator[tuple[str, str, 
             yield folder, full_name.rsplit(".", 1)[1], template.render(name=full_name, kind=kind, doc=entry["doc"], **more)
 
 
+def with_defaults(specs: dict[str, t.Any], defaults: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The entry points with each default: a spec of another type than text cannot name one that is a template."""
+
+    def complete(name: str, option: dict[str, t.Any]) -> dict[str, t.Any]:
+        return {"default": defaults[name], **option} if name in defaults else option
+
+    return {
+        entry_point: {**spec, "options": {name: complete(name, option) for name, option in (spec.get("options") or {}).items()}}
+        for entry_point, spec in specs.items()
+    }
+
+
 def role_pages(environment: jinja2.Environment) -> t.Iterator[tuple[str, str, str]]:
     """The same for roles."""
     template = environment.get_template("role.md.j2")
     for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
         role = path.parent.parent.name
         specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
-        yield "roles", role, template.render(name=f"{COLLECTION}.{role}", role=role, entry_points=specs)
+        defaults_file = path.parent.parent / "defaults" / "main.yml"
+        defaults = yaml.safe_load(defaults_file.read_text(encoding="utf-8")) if defaults_file.exists() else None
+        text = template.render(name=f"{COLLECTION}.{role}", role=role, entry_points=with_defaults(specs, defaults or {}))
+        yield "roles", role, text
 
 
 def pages() -> dict[pathlib.Path, str]:

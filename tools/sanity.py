@@ -6,7 +6,7 @@
 The tool wants to stand in ``ansible_collections/<namespace>/<name>``, fetches pip's bootstrap script from its
 project's server, and drops pip's environment variables. So it gets a copy under .build, and a home folder there that
 holds a bootstrap script which takes the pip that Python brings, and this machine's pip settings as a file.
-Arguments are passed on: ``tools/sanity.py --test pep8``.
+Arguments are passed on: ``tools/sanity.py --test pep8``. With ``--prepare`` the copy is laid and nothing is run.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def prepare_home() -> None:
 def main() -> int:
     """Prepare, run, and return ansible-test's exit status."""
     copy_sources()
+    if sys.argv[1:] == ["--prepare"]:
+        return 0
     prepare_home()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     command = ["ansible-test", "sanity", "--color", "no", "--python", version]

@@ -6,12 +6,9 @@ cd "$(dirname "$0")/.."
 mypy=$PWD/.venv/bin/mypy
 status=0
 MYPYPATH=.build/collections "$mypy" -p ansible_collections.generalbots.scaling.plugins || status=1
-# pytest lets a test import a helper that lies beside it; so does this.
-beside=$(printf ':%s' tests/*/*/ tests/*/)
-# One call for each role and scenario: their files may bear the same names.
-mapfile -t places < <(git ls-files --cached --others --exclude-standard -- 'roles/**/*.py' 'molecule/**/*.py' | cut -d/ -f1-2 | sort -u)
-for place in "conftest.py tools tests" "${places[@]}"; do
-    # shellcheck disable=SC2086 # several words on purpose
-    MYPYPATH=.build/collections:.$beside "$mypy" $place || status=1
+# Folder by folder: files of two folders may bear the same name, and a test imports what lies beside it, as pytest has it.
+mapfile -t folders < <(git ls-files --cached --others --exclude-standard -- '*.py' ':!plugins' | xargs -d '\n' -n1 dirname | sort -u)
+for folder in "${folders[@]}"; do
+    MYPYPATH=$folder:.build/collections:. "$mypy" "$folder"/*.py || status=1
 done
 exit "$status"

@@ -96,7 +96,12 @@ def test_every_default_of_a_role_is_specified_with_the_same_value(role: str) -> 
     documented = {name: option for entry in entry_points for name, option in (entry.get("options") or {}).items()}
     visible = {name: value for name, value in defaults.items() if not name.startswith("__")}
     assert sorted(set(visible) - set(documented)) == []
-    assert {name: documented[name].get("default") for name in visible} == visible
+    # The schema of specs refuses a template as the default of an option that is not text.
+    templates = {name for name, value in visible.items() if isinstance(value, str) and "{{" in value}
+    stated = {name: documented[name].get("default") for name in visible}
+    assert {name: value for name, value in stated.items() if value is not None or name not in templates} == {
+        name: value for name, value in visible.items() if name not in templates or stated[name] is not None
+    }
 
 
 FORBIDDEN = re.compile(r"^\s*(- )?(ignore_errors:|failed_when: false|ignore_unreachable:)|(?<![\w-])sleep \d|\bTODO\b|\bFIXME\b")

@@ -81,6 +81,12 @@ def test_inner_options_stand_under_dotted_names() -> None:
     assert [name for name, _value in docs.flatten({"r": {"contains": {"s": {}}}}, inner="contains")] == ["r", "r.s"]
 
 
+def test_a_default_that_only_the_role_has_is_shown() -> None:
+    specs = {"main": {"options": {"x_port": {"type": "int"}, "x_name": {"default": "a"}, "x_other": {}}}}
+    options = docs.with_defaults(specs, {"x_port": "{{ gb_port }}", "x_name": "b"})["main"]["options"]
+    assert options == {"x_port": {"default": "{{ gb_port }}", "type": "int"}, "x_name": {"default": "a"}, "x_other": {}}
+
+
 def test_pip_settings_of_the_environment_win_and_other_sections_stay_out() -> None:
     listing = ":env:.timeout='9'\nglobal.cert='/c.pem'\nglobal.timeout='5'\ninstall.user='true'\n"
     assert sanity.pip_settings(listing) == "[global]\ncert = /c.pem\ntimeout = 9\n"
