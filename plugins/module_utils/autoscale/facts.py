@@ -53,25 +53,27 @@ def rate(before: Counter | None, now: Counter, longest: float) -> Rate:
 
     :param longest: seconds after which the earlier reading says nothing about now
     """
-    for broken, why in _objections(before, now, longest):
+    if now.value is None or now.time is None:
+        return Rate(None, "it cannot be read")
+    if before is None or before.value is None or before.time is None:
+        return Rate(None, "there is no earlier sample of it yet")
+    elapsed, grown = now.time - before.time, now.value - before.value
+    for broken, why in _objections(elapsed, grown, before.started_at, now.started_at, longest):
         if broken:
             return Rate(None, why)
-    assert before is not None and now.value is not None and before.value is not None and now.time is not None and before.time is not None
-    return Rate((now.value - before.value) / (now.time - before.time))
+    return Rate(grown / elapsed)
 
 
-def _objections(before: Counter | None, now: Counter, longest: float) -> t.Iterator[tuple[bool, str]]:
+def _objections(
+    elapsed: float, grown: float, started_before: float | None, started_now: float | None, longest: float
+) -> t.Iterator[tuple[bool, str]]:
     """Asked in order: each may rely on those before it not to hold."""
-    yield now.value is None or now.time is None, "it cannot be read"
-    yield before is None or before.value is None or before.time is None, "there is no earlier sample of it yet"
-    assert before is not None and now.value is not None and before.value is not None and now.time is not None and before.time is not None
-    elapsed = now.time - before.time
     yield elapsed < 0, "the clock was set back"
     yield elapsed < SHORTEST, f"the last sample is only {elapsed:.2f} s old"
     yield elapsed > longest, f"the last sample is {elapsed:.0f} s old"
-    restarted = before.started_at is not None and now.started_at is not None and abs(before.started_at - now.started_at) > SAME_START
+    restarted = started_before is not None and started_now is not None and abs(started_before - started_now) > SAME_START
     yield restarted, "it was restarted since the last sample"
-    yield now.value < before.value, "its counter was reset"
+    yield grown < 0, "its counter was reset"
 
 
 def sample_of(fleet: t.Sequence[t.Mapping[str, t.Any]], traffic: t.Sequence[t.Mapping[str, t.Any]], time: float) -> Sample:

@@ -12,7 +12,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 Keys = t.Mapping[str, str]
 #: what to change: a key's new value, or None to remove it
-Edit = t.Callable[[Keys], t.Mapping[str, str | None]]
+Edit = t.Callable[[Keys], t.Mapping[str, t.Optional[str]]]  # noqa: UP045 (pylint takes no | outside of annotations)
 
 ATTEMPTS = 5
 

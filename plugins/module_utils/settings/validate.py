@@ -63,9 +63,7 @@ def broken_rules(values: Values, bad: set[str]) -> list[tuple[Rule, str]]:
 
 
 def _int(values: Values, name: str) -> int:
-    value = values[name]
-    assert isinstance(value, int)
-    return value
+    return t.cast(int, values[name])
 
 
 def _list(values: Values, name: str) -> list[t.Any]:
