@@ -18,6 +18,7 @@ description:
   - Several slots are created, started and stopped at the same time.
 extends_documentation_fragment:
   - generalbots.scaling.lxd
+  - generalbots.scaling.lxd.run
   - generalbots.scaling.attributes
   - generalbots.scaling.attributes.actiongroup_scaling
 attributes:
@@ -140,42 +141,6 @@ options:
     description: The reason that V(failed) keeps with the instance.
     type: str
     default: ""
-  wait_for:
-    description:
-      - What a started instance is waited for. V(address), an IPv4 address on O(nic). V(boot), systemd has booted.
-      - Time running out is a failure that says what was last seen.
-    type: list
-    elements: str
-    choices: [address, boot]
-    default: [address]
-  wait_timeout:
-    description: Seconds to wait for O(wait_for).
-    type: int
-    default: 60
-  nic:
-    description: The network card whose address is waited for.
-    type: str
-    default: eth0
-  stop_timeout:
-    description: Seconds that a graceful stop may take.
-    type: int
-    default: 60
-  force_stop:
-    description: Kill an instance that did not stop within O(stop_timeout). Otherwise that is a failure.
-    type: bool
-    default: false
-  limits_best_effort:
-    description: Run without a limit that the host's kernel cannot apply, and warn. Otherwise that is a failure.
-    type: bool
-    default: false
-  operation_timeout:
-    description: Seconds that a single creation, start or deletion may take.
-    type: int
-    default: 120
-  parallel:
-    description: How many instances are worked on at once.
-    type: int
-    default: 8
 seealso:
   - module: generalbots.scaling.lxc_botserver_info
   - module: generalbots.scaling.caddy_upstreams
@@ -277,7 +242,6 @@ SPEC = LXD_SPEC.merge(RUN_SPEC).merge(
             },
             "drain_timeout": {"type": "int", "default": 300},
             "failure": {"type": "str", "default": ""},
-            "wait_for": {"type": "list", "elements": "str", "choices": ["address", "boot"], "default": ["address"]},
         },
         required_one_of=[("slots", "count")],
         mutually_exclusive=[("slots", "count")],

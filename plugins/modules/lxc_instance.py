@@ -19,6 +19,7 @@ description:
   - Changes are written on the condition that nobody else changed the instance since it was read.
 extends_documentation_fragment:
   - generalbots.scaling.lxd
+  - generalbots.scaling.lxd.run
   - generalbots.scaling.attributes
   - generalbots.scaling.attributes.actiongroup_scaling
 attributes:
@@ -93,42 +94,6 @@ options:
     type: str
     choices: [present, started, stopped, frozen, restarted, absent]
     default: started
-  wait_for:
-    description:
-      - What a started instance is waited for. V(address), an IPv4 address on O(nic). V(boot), systemd has booted.
-      - Time running out is a failure that says what was last seen.
-    type: list
-    elements: str
-    choices: [address, boot]
-    default: [address]
-  wait_timeout:
-    description: Seconds to wait for O(wait_for).
-    type: int
-    default: 60
-  nic:
-    description: The network card whose address is waited for.
-    type: str
-    default: eth0
-  stop_timeout:
-    description: Seconds that a graceful stop may take.
-    type: int
-    default: 60
-  force_stop:
-    description: Kill an instance that did not stop within O(stop_timeout). Otherwise that is a failure.
-    type: bool
-    default: false
-  limits_best_effort:
-    description: Run without a limit that the host's kernel cannot apply, and warn. Otherwise that is a failure.
-    type: bool
-    default: false
-  operation_timeout:
-    description: Seconds that a single creation, start or deletion may take.
-    type: int
-    default: 120
-  parallel:
-    description: How many instances are worked on at once.
-    type: int
-    default: 8
 seealso:
   - module: generalbots.scaling.lxc_instance_info
   - module: generalbots.scaling.lxc_botserver
@@ -233,7 +198,6 @@ SPEC = LXD_SPEC.merge(RUN_SPEC).merge(
             },
             "component": {"type": "str", "required": True},
             "state": {"type": "str", "default": "started", "choices": list(STATES)},
-            "wait_for": {"type": "list", "elements": "str", "choices": ["address", "boot"], "default": ["address"]},
         }
     )
 )

@@ -22,8 +22,10 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.module import 
     ArgumentSpec,
 )
 
+#: options of every module that starts and stops instances; documented in the fragment ``lxd.run``
 RUN_SPEC = ArgumentSpec(
     options={
+        "wait_for": {"type": "list", "elements": "str", "choices": ["address", "boot"], "default": ["address"]},
         "wait_timeout": {"type": "int", "default": 60},
         "nic": {"type": "str", "default": "eth0"},
         "stop_timeout": {"type": "int", "default": 60},
@@ -65,7 +67,7 @@ def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
 
 
 def run_options(params: t.Mapping[str, t.Any]) -> RunOptions:
-    """The options of RUN_SPEC, and ``wait_for``, as RunOptions."""
+    """The options of RUN_SPEC as RunOptions."""
     if params["parallel"] < 1:
         raise InvalidInput(f"parallel is {params['parallel']}; at least 1 instance must be worked on at a time.")
     return RunOptions(
