@@ -22,12 +22,12 @@ import time
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import from_json
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.store import edit
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import FleetSpec, plan_fleet, slots
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import lock, store
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import lock
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
 
 Options = t.Mapping[str, t.Any]

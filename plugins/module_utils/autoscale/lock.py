@@ -14,10 +14,10 @@ import datetime
 import json
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import store
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
 
 LOCK_KEY = "user.gb.lock"
 STATE_KEY = "user.gb.autoscale"

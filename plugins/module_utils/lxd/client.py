@@ -9,7 +9,6 @@ Paths are relative to ``/1.0``. Everything runs in the project of the connection
 from __future__ import annotations
 
 import os
-import time
 import traceback
 import typing as t
 from urllib.parse import quote
@@ -269,8 +268,3 @@ def _https_options(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             "and the server's certificate that is to be trusted and nothing else."
         )
     return {"cert": (options["client_cert"], options["client_key"]), "verify": options["server_cert"]}
-
-
-def deadline_left(deadline: float) -> float:
-    """Seconds until a moment of the monotonic clock, never below 0."""
-    return max(deadline - time.monotonic(), 0.0)

@@ -13,9 +13,9 @@ import dataclasses
 import typing as t
 from urllib.parse import urlencode
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.store import edit
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
 
 COMPONENT = "gb.component"

@@ -12,11 +12,12 @@ import typing as t
 import pytest
 from autoscale_builders import NOW, FakeLxd, proxy, row
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, lock, store
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, lock
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import LOCK_KEY, STATE_KEY, Lock
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict, InvalidInput, Refused
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
 from ansible_collections.generalbots.scaling.plugins.modules import autoscale_decision, autoscale_state, autoscale_state_info
 
 PATH = "projects/gb"
