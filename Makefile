@@ -36,7 +36,7 @@ lint: venv ## style, types, documentation, changelog, generated pages
 	@$(STEP) lint tools/lint.sh
 
 unit: venv ## unit tests and the content of the artifact
-	@$(STEP) unit $(BIN)/python -m pytest tests/unit
+	@$(STEP) unit $(BIN)/python -m pytest -n auto --dist loadfile tests/unit
 
 sanity: venv ## ansible-test sanity, without downloads from elsewhere than the package registry
 	@$(STEP) sanity $(BIN)/python tools/sanity.py
