@@ -13,7 +13,10 @@ connection to Vault, PostgreSQL, Redis, Qdrant or Drive. Its own switches, which
                              the answer), ``cache_mb`` (page cache, by a file in the work folder)
 ``/api/demo/knobs``          ``fail_health`` (bool), ``hang_health`` (seconds before /api/health answers), ``latency_ms`` (all
                              but health and knobs); POST is for the loopback of the instance only. The real program without
-                             its database is ``{"fail_health": true, "hang_health": 5}``
+                             its database is ``{"fail_health": true, "hang_health": 5}``.
+                             ``failover_trap`` (bool) arms what a failover of the database does to the real program: once
+                             ``fail_health`` was on, no session is stored any more until a restart, and nothing shows it
+                             but the demo's own ``known`` of websockets and ``sessions_stored`` of the knobs
 """
 
 from __future__ import annotations
@@ -120,15 +123,17 @@ class Knobs:
     fail_health: bool = False
     hang_health: float = 0.0
     latency_ms: float = 0.0
+    failover_trap: bool = False
 
     def turn(self, wanted: t.Any) -> None:
         """Set the named knobs, all or none; raises the answer 400 for an unknown name or a value of the wrong kind."""
         if not isinstance(wanted, dict) or not wanted.keys() <= vars(self).keys():
             raise bad_request(f"give a JSON object with some of: {', '.join(vars(self))}")
         for name, value in wanted.items():
+            switch = isinstance(getattr(self, name), bool)
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_MILLISECONDS
-            if not (isinstance(value, bool) if name == "fail_health" else number):
-                raise bad_request(f"{name}: {value!r} is neither on/off for fail_health nor a number from 0 to {MAX_MILLISECONDS}")
+            if not (isinstance(value, bool) if switch else number):
+                raise bad_request(f"{name}: {value!r} is not {'true or false' if switch else f'a number from 0 to {MAX_MILLISECONDS}'}")
         for name, value in wanted.items():
             setattr(self, name, value)
 
@@ -142,6 +147,9 @@ class Botserver:
         self.knobs = Knobs()
         # Message counts by session. Only this process knows them: a websocket led elsewhere finds "known": false.
         self.sessions: dict[str, int] = {}
+        self.stored = 0
+        # The real program keeps one database connection for its sessions, and never opens another when that is cut.
+        self.trapped = False
         self.sockets: set[asyncio.Transport] = set()
         self.held: set[asyncio.Task[None]] = set()
         self.cache_lock = asyncio.Lock()
@@ -193,11 +201,21 @@ class Botserver:
         return web.json_response({**ids, "bot_name": bot, "status": "anonymous", "server": NAME, "instance": self.instance})
 
     def remember(self, session: str) -> str:
-        """Keep a session, the oldest giving way when there are too many."""
+        """Keep a session, the oldest giving way when there are too many; in the failover trap keep none, and say nothing."""
+        if self.trapped or session in self.sessions:
+            return session
         if len(self.sessions) >= MAX_SESSIONS:
             del self.sessions[next(iter(self.sessions))]
-        self.sessions.setdefault(session, 0)
+        self.sessions[session] = 0
+        self.stored += 1
         return session
+
+    def count(self, session: str) -> int:
+        """The number of this message in its session."""
+        number = self.sessions.get(session, 0) + 1
+        if not self.trapped:
+            self.sessions[session] = number
+        return number
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """First a ``connected`` frame, then an echo that names the instance, the session and its message count."""
@@ -218,8 +236,7 @@ class Botserver:
             await channel.send_json({"type": "connected", **names, "bot_name": bot, "known": known})
             async for message in channel:
                 if message.type == WSMsgType.TEXT:
-                    count = self.sessions[session] = self.sessions.get(session, 0) + 1
-                    await channel.send_json({"type": "message", **names, "messages": count, "content": message.data})
+                    await channel.send_json({"type": "message", **names, "messages": self.count(session), "content": message.data})
         except ConnectionError:
             log.info("the peer of a websocket of session %s went away", session)
         finally:
@@ -257,7 +274,8 @@ class Botserver:
 
     async def show_knobs(self, _request: web.Request) -> web.StreamResponse:
         """The knobs as they stand."""
-        return web.json_response({**vars(self.knobs), "server": NAME, "instance": self.instance})
+        about = {"server": NAME, "instance": self.instance, "sessions_stored": self.stored}
+        return web.json_response({**vars(self.knobs), **about})
 
     async def turn_knobs(self, request: web.Request) -> web.StreamResponse:
         """Turn knobs, from inside the instance. The health gate passes strangers on from loopback, so Host counts as well."""
@@ -268,6 +286,7 @@ class Botserver:
             self.knobs.turn(await request.json())
         except json.JSONDecodeError as error:
             raise bad_request(f"not JSON: {error}") from error
+        self.trapped = self.trapped or (self.knobs.failover_trap and self.knobs.fail_health)
         log.info("knobs: %s", self.knobs)
         return await self.show_knobs(request)
 
@@ -320,7 +339,8 @@ def main(arguments: collections.abc.Sequence[str]) -> int:
     elif needs_private_stack(vault):
         log.error(
             "VAULT_ADDR=%r names no remote Vault: the real botserver would now bootstrap a private stack here, "
-            "killing databases and web servers around it; this demo refuses to start", vault,
+            "killing databases and web servers around it; this demo refuses to start",
+            vault,
         )
         return 1
     else:

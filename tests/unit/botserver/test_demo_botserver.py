@@ -260,7 +260,16 @@ def test_knobs_turn_only_from_inside(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ['{"fail_health": 1}', '{"latency_ms": true}', '{"hang_health": -1}', '{"fail_health": true, "typo": 1}', "[]", "no json"]
+    "body",
+    [
+        '{"fail_health": 1}',
+        '{"failover_trap": 1}',
+        '{"latency_ms": true}',
+        '{"hang_health": -1}',
+        '{"fail_health": true, "typo": 1}',
+        "[]",
+        "no json",
+    ],
 )
 def test_a_wrong_knob_is_400_and_turns_nothing(server: Server, body: str) -> None:
     assert server.ask("/api/demo/knobs", method="POST", body=body).status == 400
@@ -294,6 +303,38 @@ def test_a_session_of_another_process_is_not_known(server: Server) -> None:
     with server.connect("/ws?session_id=from-elsewhere&bot_name=sales") as channel:
         first = json.loads(channel.recv(PATIENCE))
     assert (first["session_id"], first["bot_name"], first["known"]) == ("from-elsewhere", "sales", False)
+
+
+def sessions_stored(server: Server) -> int:
+    return int(server.ask("/api/demo/knobs").body["sessions_stored"])
+
+
+def test_after_the_database_was_cut_the_failover_trap_stores_no_session_and_answers_as_ever(start: Start) -> None:
+    server = start(STANDALONE).ready()
+    server.turn(failover_trap=True)
+    before = server.ask("/api/auth").body["session_id"]
+    assert sessions_stored(server) == 1, "armed, it stores until the database is cut"
+    server.turn(fail_health=True)
+    server.turn(fail_health=False, failover_trap=False)
+    answer = server.ask("/api/auth")
+    assert (answer.status, answer.body["status"], server.ask("/api/health").status) == (200, "anonymous", 200)
+    for session, known in ((before, True), (answer.body["session_id"], False)):
+        for _ in range(2):
+            with server.connect(f"/ws?session_id={session}") as channel:
+                assert json.loads(channel.recv(PATIENCE))["known"] is known
+                channel.send("hello")
+                assert json.loads(channel.recv(PATIENCE))["messages"] == 1
+    assert sessions_stored(server) == 1
+
+
+def test_without_the_failover_trap_sessions_are_stored_again_after_the_database_was_gone(start: Start) -> None:
+    server = start(STANDALONE).ready()
+    server.turn(fail_health=True)
+    server.turn(fail_health=False)
+    session = server.ask("/api/auth").body["session_id"]
+    with server.connect(f"/ws?session_id={session}") as channel:
+        assert json.loads(channel.recv(PATIENCE))["known"] is True
+    assert sessions_stored(server) == 1
 
 
 def test_echo_names_instance_path_and_request_id(server: Server) -> None:
