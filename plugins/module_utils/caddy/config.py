@@ -45,6 +45,11 @@ def _objects(value: t.Any) -> t.Iterator[Json]:
         yield from _objects(part)
 
 
+def plain(dial: str) -> str:
+    """An address without the C(tcp/) that makes it another one for Caddy, and none for the network."""
+    return dial.removeprefix("tcp/")
+
+
 def proxies(config: Json) -> list[Json]:
     """Every reverse_proxy handler, with or without an C(@id)."""
     return [one for one in _objects(config) if one.get("handler") == "reverse_proxy"]
