@@ -16,6 +16,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 Action = t.Literal["out", "in", "hold"]
 Direction = t.Literal["out", "in"]
+Pause = t.Literal["in", "out", "both"]
 
 #: LXD's states in which an instance takes up its slot and does, or is about to do, work
 LIVE = frozenset({"Running", "Ready", "Starting"})
@@ -48,8 +49,10 @@ class Policy:
                 raise InvalidInput(message)
 
     @classmethod
-    def from_settings(cls, settings: t.Mapping[str, t.Any]) -> Policy:
+    def from_settings(cls, settings: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any] | None = None) -> Policy:
         """The policy that typed settings, keyed by their config.csv names, ask for; a key that is absent has its default.
+
+        ``options`` is the mapping ``gb_autoscale``: what config.csv has no keys for.
 
         :raises InvalidInput: two settings contradict each other, or one asks for what this autoscaler cannot do
         """
@@ -191,20 +194,43 @@ class Held:
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What to do now. ``slot`` is the one to start or to drain; ``rule`` is the one that spoke, also if it was held back."""
+    """What to do now. ``rule`` is the one that spoke, also if it was held back.
+
+    ``start`` and ``drain`` are slots; at most one of them has any. ``replace`` are the unhealthy slots whose replacement
+    is under way; theirs is among ``start`` now or was in an earlier decision. ``recommended`` is the size that the load
+    alone asks for, before guards. ``next`` says what comes next.
+    """
 
     action: Action
     current: int
     desired: int
-    slot: int | None
     rule: str
     reason: str
     time: float
+    start: tuple[int, ...] = ()
+    drain: tuple[int, ...] = ()
+    replace: tuple[int, ...] = ()
+    recommended: int | None = None
     metrics: tuple[Metric, ...] = ()
     guards: tuple[Held, ...] = ()
     alert: bool = False
+    next: str = ""
+
+    @property
+    def slot(self) -> int | None:
+        """The first slot to start or to drain."""
+        return next(iter(self.start or self.drain), None)
 
     def as_dict(self) -> dict[str, t.Any]:
-        """For a module's result."""
-        plain = {name: getattr(self, name) for name in ("action", "current", "desired", "slot", "rule", "reason", "time", "alert")}
-        return {**plain, "metrics": {m.name: m.as_dict() for m in self.metrics}, "guards": [held.as_dict() for held in self.guards]}
+        """For a module's result and the log."""
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        slots = {name: list(getattr(self, name)) for name in ("start", "drain", "replace")}
+        return {
+            **plain,
+            **slots,
+            "metrics": {m.name: m.as_dict() for m in self.metrics},
+            "guards": [held.as_dict() for held in self.guards],
+        }
+
+
+_PLAIN = ("action", "current", "desired", "recommended", "slot", "rule", "reason", "next", "time", "alert")

@@ -391,7 +391,21 @@ def _decision(
     view: View, action: t.Literal["out", "in", "hold"], slot: int | None, rule: str, reason: str, held: tuple[Held, ...], alert: bool
 ) -> Decision:
     desired = view.current + {"out": 1, "in": -1, "hold": 0}[action]
-    return Decision(action, view.current, desired, slot, rule, reason, view.facts.time, view.metrics, held, alert)
+    slots = () if slot is None else (slot,)
+    return Decision(
+        action,
+        view.current,
+        desired,
+        rule,
+        reason,
+        view.facts.time,
+        start=slots if action == "out" else (),
+        drain=slots if action == "in" else (),
+        metrics=view.metrics,
+        guards=held,
+        alert=alert,
+        next=f"looked at again in {view.policy.interval:.0f} s",
+    )
 
 
 def _step_words(view: View, proposal: Proposal, slot: int | None) -> str:

@@ -16,9 +16,19 @@ import json
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Counter, Sample, number
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Direction, Facts, History, InstanceFacts
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import (
+    Decision,
+    Direction,
+    Facts,
+    History,
+    InstanceFacts,
+    Pause,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 
-VERSION = 1
+VERSION = 2
+#: what is kept of a decision
+LINE = frozenset({"time", "action", "current", "desired", "start", "drain", "replace", "rule", "reason", "alert"})
 #: decisions that are kept; older ones are forgotten
 REMEMBERED = 20
 
@@ -28,8 +38,22 @@ class Pending:
     """A step that was decided and whose outcome has not been seen yet."""
 
     direction: Direction
-    slot: int
+    slots: tuple[int, ...]
     time: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Controls:
+    """What an operator has set at run time: a direction that is paused, or a size that is pinned."""
+
+    pause: Pause | None = None
+    pin: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pause not in (None, "in", "out", "both"):
+            raise InvalidInput(f"pause is {self.pause!r}; it must be in, out or both, or null to resume.")
+        if self.pin is not None and (isinstance(self.pin, bool) or not isinstance(self.pin, int) or self.pin < 1):
+            raise InvalidInput(f"pin is {self.pin!r}; it must be a number of instances from 1 up, or null to unpin.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +65,14 @@ class State:
     pending: Pending | None = None
     failures: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
     decisions: tuple[t.Mapping[str, t.Any], ...] = ()
+    controls: Controls = dataclasses.field(default_factory=Controls)
+
+    def with_controls(self, **changes: t.Any) -> State:
+        """The state with another ``pause`` or ``pin``; None resumes or unpins.
+
+        :raises InvalidInput: a pause that is none of in, out, both, or a pin that is no count of instances
+        """
+        return dataclasses.replace(self, controls=dataclasses.replace(self.controls, **changes))
 
     def as_dict(self) -> dict[str, t.Any]:
         """For JSON; ``from_dict`` is its inverse."""
@@ -53,22 +85,22 @@ def settle(state: State, facts: Facts) -> State:
     pending = state.pending
     if pending is None:
         return dataclasses.replace(state, history=history)
-    here = next((one for one in facts.instances if one.slot == pending.slot), None)
-    if _came_true(pending, here):
+    there = {one.slot: one for one in facts.instances}
+    lost = [slot for slot in pending.slots if not _came_true(pending, there.get(slot))]
+    if len(lost) < len(pending.slots):
         when = min(pending.time, facts.time)
         history = dataclasses.replace(history, **{f"last_{pending.direction}": when})
-        return dataclasses.replace(state, history=history, pending=None)
     failures = collections.Counter(state.failures)
-    failures[pending.direction] += 1
-    return dataclasses.replace(state, history=history, pending=None, failures=dict(failures))
+    failures[pending.direction] += len(lost)
+    return dataclasses.replace(state, history=history, pending=None, failures=dict(+failures))
 
 
 def remember(state: State, sample: Sample, decision: Decision) -> State:
     """The state with this tick's sample and decision in it, and its step pending."""
-    line = {name: getattr(decision, name) for name in ("time", "action", "current", "desired", "slot", "rule", "reason")}
+    line = {name: value for name, value in decision.as_dict().items() if name in LINE}
     pending = None
-    if decision.action != "hold" and decision.slot is not None:
-        pending = Pending(decision.action, decision.slot, decision.time)
+    if decision.action != "hold":
+        pending = Pending(decision.action, decision.start or decision.drain, decision.time)
     return dataclasses.replace(state, sample=sample, pending=pending, decisions=(*state.decisions, line)[-REMEMBERED:])
 
 
@@ -91,7 +123,7 @@ def from_dict(data: t.Any) -> tuple[State, str]:
         return State(), f"The autoscaler's recorded state is not of version {VERSION}; it starts afresh."
     try:
         return _parsed(data), ""
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidInput) as error:
         return State(), f"The autoscaler's recorded state is damaged ({type(error).__name__}: {error}); it starts afresh."
 
 
@@ -114,6 +146,7 @@ def _parsed(data: t.Mapping[str, t.Any]) -> State:
         pending=None if pending is None else _pending(pending),
         failures={str(name): int(count) for name, count in data["failures"].items()},
         decisions=tuple(dict(one) for one in data["decisions"])[-REMEMBERED:],
+        controls=Controls(data["controls"]["pause"], data["controls"]["pin"]),
     )
 
 
@@ -124,4 +157,4 @@ def _counters(data: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, Counter]
 def _pending(data: t.Mapping[str, t.Any]) -> Pending:
     if data["direction"] not in ("out", "in"):
         raise ValueError(f"a pending step {data['direction']!r}")
-    return Pending(data["direction"], int(data["slot"]), float(data["time"]))
+    return Pending(data["direction"], tuple(int(slot) for slot in data["slots"]), float(data["time"]))

@@ -33,6 +33,9 @@ def tick(
     traffic: t.Sequence[t.Mapping[str, t.Any]],
     remembered: t.Mapping[str, t.Any],
     time: float,
+    *,
+    options: t.Mapping[str, t.Any] | None = None,
+    readings: t.Sequence[t.Mapping[str, t.Any]] = (),
 ) -> Tick:
     """Decide.
 
@@ -41,10 +44,12 @@ def tick(
     :param traffic: one caddy_upstreams_info per proxy
     :param remembered: the state that the last tick left, or an empty mapping
     :param time: when the fleet was sampled, seconds since the epoch
+    :param options: ``gb_autoscale``, what config.csv has no keys for
+    :param readings: what other sources say, each ``{"name", "value", "time", "why"}``; value None is unknown
     :raises InvalidInput: settings that contradict each other, or a fleet entry without its name, slot, status or state
     """
     _check(fleet)
-    policy = Policy.from_settings(settings)
+    policy = Policy.from_settings(settings, options)
     before, note = from_dict(remembered)
     now = sample_of(fleet, traffic, time)
     facts = observe(fleet, traffic, now, before.sample, longest=max(OLD_INTERVALS * policy.interval, OLD_SECONDS))

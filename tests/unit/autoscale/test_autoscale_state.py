@@ -16,6 +16,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import (
     REMEMBERED,
+    Controls,
     Pending,
     State,
     from_dict,
@@ -30,9 +31,10 @@ SETTINGS = {"scale-enabled": True, "scale-max-instances": 3, "scale-cooldown-sec
 FULL = State(
     History(NOW - 5, NOW - 9),
     Sample(NOW, {"botserver-1": Counter(5.0, NOW, NOW - 50)}, {"proxy 1": Counter(None, NOW, None)}),
-    Pending("in", 3, NOW),
+    Pending("in", (3,), NOW),
     {"out": 2},
     ({"time": NOW, "reason": "because"},),
+    Controls("in", 2),
 )
 
 
@@ -51,12 +53,12 @@ def test_nothing_recorded_is_a_fresh_start_without_a_remark(nothing: str | None)
     ("text", "words"),
     [
         ("{not json", "is not JSON"),
-        ("[]", "is not of version 1"),
-        ('"text"', "is not of version 1"),
-        ('{"version": 99}', "is not of version 1"),
-        ('{"version": 1}', "is damaged (KeyError: 'history')"),
+        ("[]", "is not of version 2"),
+        ('"text"', "is not of version 2"),
+        ('{"version": 99}', "is not of version 2"),
+        ('{"version": 2}', "is damaged (KeyError: 'history')"),
         (json.dumps({**FULL.as_dict(), "sample": {"time": "soon"}}), "is damaged"),
-        (json.dumps({**FULL.as_dict(), "pending": {"direction": "up", "slot": 1, "time": 1}}), "a pending step 'up'"),
+        (json.dumps({**FULL.as_dict(), "pending": {"direction": "up", "slots": [1], "time": 1}}), "a pending step 'up'"),
         (json.dumps({**FULL.as_dict(), "decisions": 7}), "is damaged"),
     ],
 )
@@ -83,13 +85,13 @@ def test_the_list_of_decisions_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("pending", "facts", "history", "failures"),
     [
-        (Pending("out", 2, NOW - 20), even(2), History(last_out=NOW - 20), {}),
-        (Pending("out", 2, NOW - 20), even(1), History(), {"out": 1}),
-        (Pending("out", 2, NOW - 20), fleet(one(1), one(2, state="failed", status="Stopped")), History(), {"out": 1}),
-        (Pending("in", 2, NOW - 20), fleet(one(1), one(2, state="draining")), History(last_in=NOW - 20), {}),
-        (Pending("in", 2, NOW - 20), fleet(one(1), one(2, state="warm", status="Stopped")), History(last_in=NOW - 20), {}),
-        (Pending("in", 2, NOW - 20), even(1), History(last_in=NOW - 20), {}),
-        (Pending("in", 2, NOW - 20), even(2), History(), {"in": 1}),
+        (Pending("out", (2,), NOW - 20), even(2), History(last_out=NOW - 20), {}),
+        (Pending("out", (2,), NOW - 20), even(1), History(), {"out": 1}),
+        (Pending("out", (2,), NOW - 20), fleet(one(1), one(2, state="failed", status="Stopped")), History(), {"out": 1}),
+        (Pending("in", (2,), NOW - 20), fleet(one(1), one(2, state="draining")), History(last_in=NOW - 20), {}),
+        (Pending("in", (2,), NOW - 20), fleet(one(1), one(2, state="warm", status="Stopped")), History(last_in=NOW - 20), {}),
+        (Pending("in", (2,), NOW - 20), even(1), History(last_in=NOW - 20), {}),
+        (Pending("in", (2,), NOW - 20), even(2), History(), {"in": 1}),
         (None, even(2), History(), {}),
     ],
     ids=["out done", "out lost", "out failed", "in drains", "in warm", "in deleted", "in not begun", "nothing pending"],
@@ -100,13 +102,13 @@ def test_a_pending_step_is_judged_by_the_fleet(pending: Pending | None, facts: F
 
 
 def test_failures_are_counted_on() -> None:
-    assert settle(State(pending=Pending("out", 2, NOW), failures={"out": 2, "in": 1}), even(1)).failures == {"out": 3, "in": 1}
+    assert settle(State(pending=Pending("out", (2,), NOW), failures={"out": 2, "in": 1}), even(1)).failures == {"out": 3, "in": 1}
 
 
 def test_a_clock_that_was_set_back_stretches_no_cooldown() -> None:
     settled = settle(State(history=History(last_out=NOW + 5000, last_in=NOW - 5)), even(1))
     assert settled.history == History(last_out=NOW, last_in=NOW - 5)
-    assert settle(State(pending=Pending("out", 1, NOW + 900)), even(1)).history.last_out == NOW
+    assert settle(State(pending=Pending("out", (1,), NOW + 900)), even(1)).history.last_out == NOW
 
 
 # --- whole ticks ---
@@ -125,7 +127,7 @@ def test_the_first_tick_holds_and_the_second_scales_out() -> None:
     assert "CPU of botserver-1: there is no earlier sample of it yet" in first.notes
     second = later(10, 90, (1,), first.state.as_dict())
     assert (second.decision.action, second.decision.slot) == ("out", 2)
-    assert second.state.pending == Pending("out", 2, NOW + 10)
+    assert second.state.pending == Pending("out", (2,), NOW + 10)
 
 
 def test_a_step_that_came_true_starts_the_cooldown_from_when_it_was_decided() -> None:
@@ -166,7 +168,7 @@ def test_counters_of_long_ago_say_nothing_about_now() -> None:
 
 def test_a_damaged_memory_is_remarked_on_and_replaced() -> None:
     done = later(0, 0, (1,), {"version": 99})
-    assert done.notes[0].startswith("The autoscaler's recorded state is not of version 1")
+    assert done.notes[0].startswith("The autoscaler's recorded state is not of version 2")
     assert from_dict(done.state.as_dict()) == (done.state, "")
 
 
