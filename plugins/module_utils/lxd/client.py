@@ -25,6 +25,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines im
     engine_named,
     find_socket,
 )
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import (
+    wait_for,
+)
 
 os.environ.setdefault("PYLXD_WARNINGS", "none")
 
@@ -41,6 +44,8 @@ except ImportError:
 OPERATION_TIMEOUT = 120.0
 #: seconds of grace that a socket gets beyond the time the daemon itself was asked to wait
 SOCKET_GRACE = 10.0
+#: LXD's helper for the files of an instance: the name of its socket, and seconds in which it should listen
+HELPER_SOCKET, HELPER_START = "forkfile.sock", 5.0
 
 
 class Lxd:
@@ -131,7 +136,7 @@ class Lxd:
     def read_file(self, instance: str, path: str) -> bytes | None:
         """The content of a file in an instance, running or stopped; None if there is none."""
         try:
-            response = self._call("get", f"instances/{instance}/files", query={"path": path}, is_api=False)
+            response = self._file_call("get", instance, path, is_api=False)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -142,7 +147,33 @@ class Lxd:
         """Write a file into an instance, running or stopped."""
         headers = {"X-LXD-type": "file", "X-LXD-mode": mode, "X-LXD-uid": str(uid), "X-LXD-gid": str(gid)}
         headers.update({name.replace("LXD", self.engine.title): value for name, value in headers.items()})
-        self._call("post", f"instances/{instance}/files", query={"path": path}, data=content, headers=headers)
+        self._file_call("post", instance, path, data=content, headers=headers)
+
+    def _file_call(self, method: str, instance: str, path: str, **more: t.Any) -> t.Any:
+        """A call on a file of an instance, which may be repeated without harm.
+
+        LXD serves files by a helper process that it starts on demand. On a busy host it now and then dials the helper's
+        socket before that is there, and answers 500.
+        """
+
+        def attempt() -> t.Any:
+            try:
+                return self._call(method, f"instances/{instance}/files", query={"path": path}, **more)
+            except ApiError as error:
+                if error.status == 500 and HELPER_SOCKET in str(error):
+                    return error
+                raise
+
+        try:
+            return wait_for(
+                f"{self.engine.title} to serve the files of {instance}",
+                attempt,
+                lambda answer: not isinstance(answer, ApiError),
+                timeout=HELPER_START,
+                interval=0.1,
+            )
+        except WaitTimeout as error:
+            raise ApiError(str(error), status=500) from error
 
     def import_image(self, metadata: str, rootfs: str, properties: str, *, timeout: float) -> t.Any:
         """Upload an image of two files on this machine and return what its operation says, its ``fingerprint``.
