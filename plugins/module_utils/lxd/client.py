@@ -8,6 +8,7 @@ Paths are relative to ``/1.0``. Everything runs in the project of the connection
 
 from __future__ import annotations
 
+import functools
 import os
 import traceback
 import typing as t
@@ -31,21 +32,29 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import (
 
 os.environ.setdefault("PYLXD_WARNINGS", "none")
 
-try:
-    import pylxd
-    import pylxd.exceptions
-    import requests.exceptions
-    from requests_toolbelt import MultipartEncoder
-
-    PYLXD_ERROR: str | None = None
-except ImportError:
-    PYLXD_ERROR = traceback.format_exc()
-
 OPERATION_TIMEOUT = 120.0
 #: seconds of grace that a socket gets beyond the time the daemon itself was asked to wait
 SOCKET_GRACE = 10.0
 #: LXD's helper for the files of an instance: the name of its socket, and seconds in which it should listen
 HELPER_SOCKET, HELPER_START = "forkfile.sock", 5.0
+
+
+@functools.cache
+def _pylxd() -> t.Any:
+    """The library, loaded by the first connection: that takes longer than most of what a module does before it.
+
+    :raises ScalingError: it is missing
+    """
+    try:
+        import pylxd
+        import pylxd.exceptions
+    except ImportError:
+        raise ScalingError(
+            "The Python library pylxd is missing for the interpreter that runs this module. "
+            "Install it there, or set ansible_python_interpreter to the controller's virtual environment.",
+            exception=traceback.format_exc(),
+        ) from None
+    return pylxd
 
 
 class Lxd:
@@ -180,6 +189,8 @@ class Lxd:
 
         :param properties: urlencoded, as the header X-LXD-properties takes them
         """
+        from requests_toolbelt import MultipartEncoder
+
         with open(metadata, "rb") as head, open(rootfs, "rb") as body:
             parts = MultipartEncoder({"metadata": ("metadata", head), "rootfs": ("rootfs", body)})
             headers = {"Content-Type": parts.content_type, f"X-{self.engine.title}-properties": properties}
@@ -237,9 +248,11 @@ class Lxd:
             options["data"] = data
         elif body is not None:
             options["json"] = body
+        import requests.exceptions
+
         try:
             return getattr(node, method)(**options)
-        except pylxd.exceptions.LXDAPIException as error:
+        except _pylxd().exceptions.LXDAPIException as error:
             if error.response.status_code in statuses:
                 return error.response
             raise self._refusal(method, path, error) from error
@@ -259,12 +272,7 @@ def connect(options: t.Mapping[str, t.Any]) -> Lxd:
     :raises Unreachable: nothing answers, or this user may not open the socket; the message names what was tried
     :raises ScalingError: pylxd is missing
     """
-    if PYLXD_ERROR is not None:
-        raise ScalingError(
-            "The Python library pylxd is missing for the interpreter that runs this module. "
-            "Install it there, or set ansible_python_interpreter to the controller's virtual environment.",
-            exception=PYLXD_ERROR,
-        )
+    _pylxd()
     engine = engine_named(options["engine"])
     url = options.get("url") or "unix:" + find_socket(engine)
     timeout = float(options.get("timeout") or 30)
@@ -283,6 +291,9 @@ def _pylxd_client(engine: Engine, url: str, options: t.Mapping[str, t.Any], time
         endpoint, security = "http+unix://" + quote(path, safe=""), {}
     else:
         endpoint, security = url, _https_options(options)
+    import requests.exceptions
+
+    pylxd = _pylxd()
     try:
         return pylxd.Client(endpoint=endpoint, timeout=timeout, **security)
     except (pylxd.exceptions.ClientConnectionFailed, requests.exceptions.RequestException) as error:

@@ -24,6 +24,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     refused_limit,
 )
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import replace
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import (
     Action,
     Plan,
@@ -334,16 +335,12 @@ class Runner:
             ) from error
 
     def _update(self, action: Action) -> None:
-        for attempt in range(1, 4):
-            current, etag = self._lxd.get(f"instances/{action.target}")
-            try:
-                self._lxd.put(f"instances/{action.target}", _merged(current, action.detail), etag=etag)
-                return
-            except Conflict:
-                if attempt == 3:
-                    raise
-            except ApiError as error:
-                raise self._explained(action.target, error) from error
+        try:
+            replace(self._lxd, f"instances/{action.target}", lambda current: _merged(current, action.detail))
+        except Conflict:
+            raise
+        except ApiError as error:
+            raise self._explained(action.target, error) from error
 
     def _start(self, action: Action) -> None:
         while True:
@@ -358,18 +355,22 @@ class Runner:
 
     def _drop_limit(self, name: str, limit: str, reason: str) -> bool:
         """Take the refused limit out of the instance and remember it there; False if it was not set at all."""
-        current, etag = self._lxd.get(f"instances/{name}")
-        config = dict(current["config"])
-        value = config.pop(limit, None)
-        devices = {key: dict(device) for key, device in current["devices"].items()}
-        for device in devices.values():
-            value = device.pop(limit, None) or value
-        if value is None:
+        found: list[str] = []
+
+        def without(current: Section) -> Section:
+            config = dict(current["config"])
+            devices = {key: dict(device) for key, device in current["devices"].items()}
+            found[:] = [str(value) for part in (config, *devices.values()) if (value := part.pop(limit, None)) is not None]
+            if not found:
+                return current
+            refused = [item for item in config.get(REFUSED_LIMITS_KEY, "").split(";") if item]
+            config[REFUSED_LIMITS_KEY] = ";".join([*refused, f"{limit}={found[-1]}"])
+            return {**current, "config": config, "devices": devices}
+
+        replace(self._lxd, f"instances/{name}", without)
+        if not found:
             return False
-        refused = [item for item in config.get(REFUSED_LIMITS_KEY, "").split(";") if item]
-        config[REFUSED_LIMITS_KEY] = ";".join([*refused, f"{limit}={value}"])
-        self._lxd.put(f"instances/{name}", {**current, "config": config, "devices": devices}, etag=etag)
-        self.warnings.append(f"{name} runs without {limit}={value}, which this host cannot apply: {reason}")
+        self.warnings.append(f"{name} runs without {limit}={found[-1]}, which this host cannot apply: {reason}")
         return True
 
     def _stop(self, action: Action) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changing config keys of one LXD object that others may be changing too: read, edit, write if it is still the same."""
+"""Changing one LXD object that others may be changing too: read, edit, write if it is still the same."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict
 
 Keys = t.Mapping[str, str]
+Body = t.Mapping[str, t.Any]
 #: what to change: a key's new value, or None to remove it
 Edit = t.Callable[[Keys], t.Mapping[str, t.Optional[str]]]  # noqa: UP045 (pylint takes no | outside of annotations)
 
@@ -53,23 +54,32 @@ def edit(lxd: Connection, path: str, change: Edit, *, write: bool = True) -> Edi
 
     :raises Conflict: somebody else changed the object each time between reading and writing
     """
+
+    def changed(body: Body) -> Body:
+        return {**body, "config": _applied(body["config"], change(dict(body["config"])))}
+
+    before, after = replace(lxd, path, changed, write=write)
+    return Edited(dict(before["config"]), dict(after["config"]))
+
+
+def replace(lxd: Connection, path: str, change: t.Callable[[Body], Body], *, write: bool = True) -> tuple[Body, Body]:
+    """Make of the object what ``change`` makes of it, under its ETag; returns it before and after. Otherwise as :func:`edit`."""
     for attempt in range(1, ATTEMPTS + 1):
-        body, etag = lxd.get(path)
-        before = dict(body["config"])
-        edited = Edited(before, _applied(before, change(before)))
-        if not edited.changed or not write:
-            return edited
+        before, etag = lxd.get(path)
+        after = change(before)
+        if after == before or not write:
+            return before, after
         try:
-            lxd.put(path, {**body, "config": edited.after}, etag=etag)
+            lxd.put(path, after, etag=etag)
         except Conflict as error:
             if attempt == ATTEMPTS:
                 raise Conflict(
-                    f"Writing {', '.join(_touched(edited))} of {path} failed: it was changed by somebody else {ATTEMPTS} times between "
-                    f"reading and writing. Last answer: {error}. Try again when the other runs on this project are done.",
+                    f"Writing {', '.join(_touched(before, after))} of {path} failed: it was changed by somebody else {ATTEMPTS} times "
+                    f"between reading and writing. Last answer: {error}. Try again when the other runs on this project are done.",
                     status=error.status,
                 ) from error
         else:
-            return edited
+            return before, after
     raise AssertionError("unreachable: the loop returns or raises")
 
 
@@ -78,5 +88,8 @@ def _applied(before: Keys, changes: t.Mapping[str, str | None]) -> dict[str, str
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def _touched(edited: Edited) -> list[str]:
-    return sorted(key for key in {*edited.before, *edited.after} if edited.before.get(key) != edited.after.get(key))
+def _touched(before: Body, after: Body) -> list[str]:
+    """What differs, by config key where it is one."""
+    names = {key for key in {*before, *after} if before.get(key) != after.get(key)} - {"config"}
+    old, new = before.get("config") or {}, after.get("config") or {}
+    return sorted(names | {key for key in {*old, *new} if old.get(key) != new.get(key)})
