@@ -17,6 +17,7 @@ AUTOSCALER = "autoscaler"
 FLEET = "botserver fleet, autoscaler"
 SLOTS = "botserver fleet, Caddy slots, autoscaler"
 CADDY_HEALTH = "Caddy active health checks"
+TEXTFILE = "autoscaler textfile"
 
 NOT_YET = "Checked, but nothing acts on it yet."
 
@@ -290,10 +291,10 @@ _METRICS = Family(
     "metrics-",
     "Metrics",
     (
-        _switch(_METRICS_ON, "Publishes metrics of the scaling. Off by default."),
-        _switch("metrics-container-count", "Publishes the number of instances. Off by default.", switch=_METRICS_ON),
-        _switch("metrics-scaling-events", "Publishes the changes of the fleet. Off by default.", switch=_METRICS_ON),
-        _switch("metrics-load-distribution", "Publishes the load of each instance. Off by default.", switch=_METRICS_ON),
+        _switch(_METRICS_ON, "Each tick of the autoscaler writes its metrics for Prometheus' node exporter.", True, consumer=TEXTFILE),
+        _switch("metrics-container-count", "Publishes the size of the fleet and its bounds.", True, consumer=TEXTFILE, switch=_METRICS_ON),
+        _switch("metrics-scaling-events", "Publishes the changes of the fleet.", True, consumer=TEXTFILE, switch=_METRICS_ON),
+        _switch("metrics-load-distribution", "Publishes the load of each instance.", True, consumer=TEXTFILE, switch=_METRICS_ON),
     ),
 )
 

@@ -33,7 +33,8 @@ CONSUMED = {
     "scale-enabled": False, "scale-min-instances": 1, "scale-max-instances": 10, "scale-cpu-threshold": 70,
     "scale-memory-threshold": 80, "scale-request-threshold": 1000, "scale-cooldown-seconds": 300, "scale-check-interval": 30,
     "scale-rule-cpu-low": 30, "scale-rule-cpu-low-action": "down", "health-enabled": True, "health-endpoint": "/api/health",
-    "health-interval": 10, "health-timeout": 5, "health-retries": 3,
+    "health-interval": 10, "health-timeout": 5, "health-retries": 3, "metrics-scaling-enabled": True,
+    "metrics-container-count": True, "metrics-scaling-events": True, "metrics-load-distribution": True,
 }  # fmt: skip
 
 
