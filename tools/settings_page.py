@@ -85,7 +85,10 @@ def _family(family: t.Any) -> str:
     head = (
         f"### {family.title}: `{family.prefix}*`\n\n| Key | Type | Default | Allowed | Acted on by | Meaning |\n|---|---|---|---|---|---|\n"
     )
-    return head + "".join(_row(key) for key in family.keys)
+    from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import NAMED
+
+    named = [key for prefix, key in NAMED.items() if prefix.startswith(family.prefix)]
+    return head + "".join(_row(key) for key in [*family.keys, *named])
 
 
 def _row(key: t.Any) -> str:

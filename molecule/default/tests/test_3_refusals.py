@@ -21,8 +21,8 @@ def test_a_malformed_config_is_refused_before_anything_is_changed(site: Site, tm
 
 
 def test_settings_that_nothing_acts_on_are_refused_and_not_ignored(site: Site) -> None:
-    said = site.play("autoscale", settings={"rate-limit-enabled": True}, fails=True).text
-    assert "rate-limit-enabled" in said and "nothing in this release acts on" in said
+    said = site.play("autoscale", settings={"fallback-llm-enabled": True}, fails=True).text
+    assert "fallback-llm-enabled" in said and "nothing in this release acts on" in said
 
 
 def test_an_instance_that_never_becomes_healthy_is_set_aside(one: Site) -> None:

@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings import kinds
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.parser import WHITE_SPACE, Entry, is_writable, parse
-from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS, PREFIXES, Value
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS, PREFIXES, Key, Value, find
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.validate import Problem, broken_rules, refusal
 
 OVERRIDES = "gb_settings_overrides"
@@ -36,11 +36,16 @@ class Settings:
     @property
     def unconsumed(self) -> list[str]:
         """Keys that were given, ask for something, and that nothing acts on yet; sorted."""
-        return sorted(name for name in self.given if KEYS[name].consumer is None and self._asks(name))
+        return sorted(name for name in self.given if self._key(name).consumer is None and self._asks(name))
+
+    def _key(self, name: str) -> Key:
+        key = find(name)
+        assert key is not None, f"{name} was taken and is no key"
+        return key
 
     def _asks(self, name: str) -> bool:
         """Whether a given key wants an effect: it is not off, not under a switch that was turned off, not just the default."""
-        key, value = KEYS[name], self.values[name]
+        key, value = self._key(name), self.values[name]
         if value is False:
             return False
         if key.switch:
@@ -57,7 +62,7 @@ def load(text: str, source: str, overrides: t.Mapping[str, t.Any] | None = None)
     reading = _Reading(source)
     reading.file(text)
     reading.override(overrides or {})
-    values = {name: reading.values.get(name, key.default) for name, key in KEYS.items()}
+    values = {name: key.default for name, key in KEYS.items()} | reading.values
     reading.combinations(values)
     if reading.problems:
         raise refusal(source, reading.problems)
@@ -113,7 +118,7 @@ class _Reading:
                 self._problem(entry.line, entry.key, "", "has no comma between key and value", f"Write {_nearest(entry.key)},value")
         seen: dict[str, tuple[int, Value]] = {}
         for entry in parsed.entries:
-            if entry.key in KEYS:
+            if find(entry.key):
                 self._known(entry, seen)
             elif _is_claimed(entry.key):
                 self._unknown(entry.line, entry.key, entry.value)
@@ -131,8 +136,8 @@ class _Reading:
                     "must be text, a number, true, false or a list of them under a text",
                     "Write the value as it would stand in config.csv",
                 )
-            elif key in KEYS:
-                self._overridden(KEYS[key].name, text)
+            elif known := find(key):
+                self._overridden(known.name, text)
             elif _is_claimed(key):
                 self._unknown(None, key, text)
             elif is_writable(key, text):
@@ -176,7 +181,8 @@ class _Reading:
             self.given[key] = place
 
     def _read(self, line: int | None, name: str, text: str) -> Value:
-        key = KEYS[name]
+        key = find(name)
+        assert key is not None, f"{name} is no key"
         try:
             return kinds.read(key, text)
         except kinds.BadValue as exc:

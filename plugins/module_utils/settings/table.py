@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 Value = t.Union[bool, int, str, "list[str]", "list[dict[str, t.Any]]", None]
@@ -17,6 +18,8 @@ AUTOSCALER = "autoscaler"
 FLEET = "botserver fleet, autoscaler"
 SLOTS = "botserver fleet, Caddy slots, autoscaler"
 CADDY_HEALTH = "Caddy active health checks"
+CADDY_LIMITS = "Caddy rate limits"
+CADDY_BREAKER = "Caddy passive health checks"
 TEXTFILE = "autoscaler textfile"
 
 NOT_YET = "Checked, but nothing acts on it yet."
@@ -152,22 +155,54 @@ _SCALE = Family(
 )
 
 _LIMIT = "rate-limit-enabled"
+# Limits of single endpoints: these three, and any other name with a path in gb_rate_limit_paths.
+ENDPOINT = "rate-limit-api-"
+
+
+def _endpoint(name: str, default: int | None, text: str, **more: t.Any) -> Key:
+    return _integer(ENDPOINT + name, default, 1, 1_000_000, "requests per window", text, consumer=CADDY_LIMITS, switch=_LIMIT, **more)
+
+
 _RATE_LIMIT = Family(
     "rate-limit-",
     "Rate limits",
     (
-        _switch(_LIMIT, "Limits the requests of each client. Off by default."),
+        _switch(_LIMIT, "Limits the requests of each client at Caddy; one too many is answered with 429.", consumer=CADDY_LIMITS),
         _integer(
-            "rate-limit-requests", 100, 1, 10_000_000, "requests per window", "Requests that a client has in one window.", switch=_LIMIT
+            "rate-limit-requests",
+            100,
+            1,
+            1_000_000,
+            "requests per window",
+            "Requests that a client has in one window. The window slides: it is the time before each request.",
+            consumer=CADDY_LIMITS,
+            switch=_LIMIT,
         ),
-        _integer("rate-limit-window", 60, 1, 86_400, "seconds", "Length of the window.", switch=_LIMIT),
         _integer(
-            "rate-limit-burst", 20, 0, 10_000_000, "requests", "Requests that a client has beyond the limit for a moment.", switch=_LIMIT
+            "rate-limit-window", 60, 1, 86_400, "seconds", "Length of the window, for all limits.", consumer=CADDY_LIMITS, switch=_LIMIT
         ),
-        _choice("rate-limit-by", "ip", ("ip",), "What tells clients apart.", switch=_LIMIT),
-        _integer("rate-limit-api-chat", 30, 1, 10_000_000, "requests per window", "Limit of the chat API.", switch=_LIMIT),
-        _integer("rate-limit-api-files", 50, 1, 10_000_000, "requests per window", "Limit of the files API.", switch=_LIMIT),
-        _integer("rate-limit-api-auth", 10, 1, 10_000_000, "requests per window", "Limit of the sign-in API.", switch=_LIMIT),
+        _integer(
+            "rate-limit-burst",
+            20,
+            0,
+            1_000_000,
+            "requests",
+            "Requests that a client has in one window beyond the limit. They are borrowed from the window after it: two windows together "
+            "never hold more than twice rate-limit-requests, and a larger burst counts as one of that size. Not for single endpoints.",
+            consumer=CADDY_LIMITS,
+            switch=_LIMIT,
+        ),
+        _choice(
+            "rate-limit-by",
+            "ip",
+            ("ip", "user", "tenant", "session", "token"),
+            "What tells clients apart; gb_rate_limit_keys says where each is taken from. A request without it counts for its address.",
+            consumer=CADDY_LIMITS,
+            switch=_LIMIT,
+        ),
+        _endpoint("chat", 30, "Limit of the chat API and of opening websockets."),
+        _endpoint("files", 50, "Limit of the files API."),
+        _endpoint("auth", 10, "Limit of the sign-in API."),
     ),
 )
 
@@ -253,10 +288,43 @@ _CIRCUIT_BREAKER = Family(
     "circuit-breaker-",
     "Circuit breaker",
     (
-        _switch(_BREAKER, "Stops asking a service that keeps failing. Off by default."),
-        _integer("circuit-breaker-threshold", 5, 1, 1_000, "failures", "Failures that open the breaker.", switch=_BREAKER),
-        _integer("circuit-breaker-timeout", 30, 1, 3_600, "seconds", "Time that the breaker stays open.", switch=_BREAKER),
-        _integer("circuit-breaker-half-open-requests", 3, 1, 1_000, "requests", "Requests that try a half-open breaker.", switch=_BREAKER),
+        _switch(
+            _BREAKER,
+            "Leaves out an instance whose requests keep failing, between two health checks too. A failure is no connection, no answer in "
+            "time, or a status of 500 to 599.",
+            consumer=CADDY_BREAKER,
+        ),
+        _integer(
+            "circuit-breaker-threshold",
+            5,
+            1,
+            1_000,
+            "failures",
+            "Failures within circuit-breaker-timeout that open the breaker of an instance.",
+            consumer=CADDY_BREAKER,
+            switch=_BREAKER,
+        ),
+        _integer(
+            "circuit-breaker-timeout",
+            30,
+            1,
+            3_600,
+            "seconds",
+            "Time after which a failure is forgotten. The breaker closes when the first of the failures that opened it is.",
+            consumer=CADDY_BREAKER,
+            switch=_BREAKER,
+        ),
+        _integer(
+            "circuit-breaker-half-open-requests",
+            3,
+            1,
+            1_000,
+            "requests",
+            "Taken, but Caddy cannot count trial requests: when the breaker closes, one more failure opens it again at once, and until "
+            "then requests come in full. An instance that must get none is taken out at its health gate.",
+            consumer=CADDY_BREAKER,
+            switch=_BREAKER,
+        ),
     ),
 )
 
@@ -301,3 +369,15 @@ _METRICS = Family(
 FAMILIES: tuple[Family, ...] = (_SCALE, _RATE_LIMIT, _SHARD, _QDRANT, _CACHE, _HEALTH, _CIRCUIT_BREAKER, _FALLBACK, _METRICS)
 KEYS: dict[str, Key] = {key.name: key for family in FAMILIES for key in family.keys}
 PREFIXES: tuple[str, ...] = tuple(family.prefix for family in FAMILIES)
+
+# Keys of which there may be any number: what follows the prefix is a name that the user gives.
+NAMED: dict[str, Key] = {
+    ENDPOINT: _endpoint("<name>", None, "Limit of another endpoint, whose paths gb_rate_limit_paths lists.", example="20")
+}
+_NAME = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+
+
+def find(name: str) -> Key | None:
+    """The key of that name, also one that the user named; None if there is none."""
+    named = (key for prefix, key in NAMED.items() if name.startswith(prefix) and _NAME.fullmatch(name[len(prefix) :]))
+    return KEYS.get(name) or next((dataclasses.replace(key, name=name) for key in named), None)

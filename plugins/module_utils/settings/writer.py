@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings import kinds
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.loader import Settings
@@ -21,8 +23,14 @@ def write(settings: Settings) -> str:
     LF, no quotes, no blanks around the comma, each key once. Reading it back gives the same values and foreign keys.
     Raises InvalidInput for a key or value that no line can hold.
     """
-    pairs = [(name, kinds.render(settings.values[name])) for name in KEYS if name in settings.given]
+    pairs = [(name, kinds.render(settings.values[name])) for name in _in_order(settings.given)]
     return "\n".join([HEADER, *(_line(key, value) for key, value in [*pairs, *settings.foreign.items()])]) + "\n"
+
+
+def _in_order(given: t.Iterable[str]) -> list[str]:
+    """Keys in the order of the table; those that the user named come last."""
+    places = {name: place for place, name in enumerate(KEYS)}
+    return sorted(given, key=lambda name: (places.get(name, len(places)), name))
 
 
 def _line(key: str, value: str) -> str:

@@ -15,6 +15,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.loader import load, load_file
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.validate import RULES, broken_rules
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.writer import write
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FILES = pathlib.Path(__file__).parent / "files"
@@ -116,7 +117,9 @@ def test_a_wrong_value_is_refused_with_its_place_and_a_remedy(line: str, rule: s
         ("Scale Enabled,true", "scale-enabled"),
         ('"scale-enabled","true"', "scale-enabled"),
         ("scale-rule-disk-low,1", "scale-rule-cpu-low"),
-        ("rate-limit-api-chats,1", "rate-limit-api-chat"),
+        ("rate-limit-api-,1", "rate-limit-api-chat"),
+        ("rate-limit-api-Chat,1", "rate-limit-api-chat"),
+        ("rate-limit-apichat,1", "rate-limit-api-chat"),
         ("rate-limit-,1", "rate-limit-by"),
         ("shard-geo-usa,x", "shard-geo-us"),
         ("qdrant-shards-count,1", "qdrant-shard-count"),
@@ -290,11 +293,11 @@ def test_foreign_keys_pass_untouched_and_can_be_overridden() -> None:
     [
         ("scale-enabled,true\nhealth-retries,5", []),
         ("rate-limit-enabled,false\nrate-limit-requests,5\nrate-limit-by,ip", []),
-        ("rate-limit-enabled,true", ["rate-limit-enabled"]),
+        ("rate-limit-enabled,true\ncircuit-breaker-enabled,true\nrate-limit-api-llm,20", []),
         ("metrics-container-count,true", []),
         ("fallback-cache-enabled,false", []),
         ("fallback-cache-enabled,true", ["fallback-cache-enabled"]),
-        ("rate-limit-window,30\nrate-limit-requests,5", ["rate-limit-requests", "rate-limit-window"]),
+        ("fallback-cache-enabled,true\nfallback-llm-enabled,true", ["fallback-cache-enabled", "fallback-llm-enabled"]),
         ("qdrant-shard-count,1\ncache-mode,single\nshard-auto-create,false", []),
         ("qdrant-shard-count,4\nshard-strategy,tenant", ["qdrant-shard-count", "shard-strategy"]),
         ("scale-rule-response-time,2000", ["scale-rule-response-time"]),
@@ -303,6 +306,16 @@ def test_foreign_keys_pass_untouched_and_can_be_overridden() -> None:
 )
 def test_unconsumed_names_what_asks_for_an_effect_in_vain(text: str, unconsumed: list[str]) -> None:
     assert load(text, "config.csv").unconsumed == unconsumed
+
+
+def test_an_endpoint_that_the_user_names_has_a_limit_too() -> None:
+    settings = load("rate-limit-api-llm,20\nrate-limit-api-image-search,none", "config.csv", {"rate-limit-api-x1": "7"})
+    assert (settings.values["rate-limit-api-llm"], settings.values["rate-limit-api-x1"]) == (20, 7)
+    assert settings.given == {"rate-limit-api-llm": 1, "rate-limit-api-x1": "override"}
+    assert "rate-limit-api-image-search" not in settings.values
+    assert write(settings) == "key,value\nrate-limit-api-llm,20\nrate-limit-api-x1,7\n"
+    (error,) = errors_of("rate-limit-api-llm,0")
+    assert "must be a whole number from 1 to 1000000" in error["rule"]
 
 
 def test_a_file_is_read(tmp_path: pathlib.Path) -> None:

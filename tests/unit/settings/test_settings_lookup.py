@@ -23,7 +23,7 @@ from ansible_collections.generalbots.scaling.plugins.lookup import config_csv
 NAME = "generalbots.scaling.config_csv"
 # The directory that holds ansible_collections, as this process found it.
 COLLECTIONS = pathlib.Path(config_csv.__file__).parents[5]
-TEXT = "scale-enabled,true\nrate-limit-enabled,true\nllm-url,http://x\n"
+TEXT = "scale-enabled,true\nfallback-llm-enabled,true\nllm-url,http://x\n"
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def test_settings_are_typed_and_overrides_win(path: str) -> None:
 @pytest.mark.parametrize(
     ("want", "value"),
     [
-        ("given", {"scale-enabled": 1, "rate-limit-enabled": 2, "scale-max-instances": "override"}),
+        ("given", {"scale-enabled": 1, "fallback-llm-enabled": 2, "scale-max-instances": "override"}),
         ("foreign", {"llm-url": "http://x"}),
-        ("unconsumed", ["rate-limit-enabled"]),
+        ("unconsumed", ["fallback-llm-enabled"]),
     ],
 )
 def test_want_chooses_the_view(path: str, want: str, value: object) -> None:
