@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import os
@@ -34,6 +35,9 @@ REFUSED: dict[str, tuple[str, dict[str, t.Any], str]] = {
     "Vault on 127.0.0.1": ("environment", REAL | {"botserver_vault_addr": "http://127.0.0.1:8200"}, PRIVATE_STACK),
     "Vault on 127.1.2.3": ("environment", REAL | {"botserver_vault_addr": "http://127.1.2.3:8200"}, PRIVATE_STACK),
     "Vault on ::1": ("environment", REAL | {"botserver_vault_addr": "http://[::1]:8200"}, PRIVATE_STACK),
+    "no binary in that place": ("inputs", REAL | {"botserver_binary": "/nowhere"}, "/nowhere on the controller is not a file"),
+    "another binary": ("inputs", REAL | {"botserver_binary_checksum": "sha256:" + 64 * "0"}, "not that of botserver_binary_checksum"),
+    "no Vault for an image": ("inputs", REAL | {"botserver_vault_addr": "http://localhost:8200"}, PRIVATE_STACK),
     "no token": ("environment", REAL | {"botserver_vault_token": ""}, "botserver_vault_token is empty"),
     "a number in .env": ("environment", DEMO | {"botserver_environment_extra": {"LOAD": 1}}, "LOAD. A name is"),
     "two lines in .env": ("environment", DEMO | {"botserver_environment_extra": {"LOAD": "a\nB=c"}}, "LOAD. A name is"),
@@ -67,6 +71,22 @@ COMPUTED: dict[str, tuple[dict[str, t.Any], dict[str, str]]] = {
         },
     ),
 }  # fmt: skip
+
+
+# Variables of the entry point inputs, each with what another image comes out of, or does not.
+INPUTS: dict[str, dict[str, t.Any]] = {
+    "as it is": {"botserver_binary": "one"},
+    "the same elsewhere": {"botserver_binary": "same"},
+    "the same with its checksum": {"botserver_binary": "one", "botserver_binary_checksum": "sha256:" + hashlib.sha256(b"1").hexdigest()},
+    "another token": {"botserver_binary": "one", "botserver_vault_token": "s.other"},
+    "another binary": {"botserver_binary": "other"},
+    "another authority": {"botserver_binary": "one", "botserver_vault_ca_file": "other"},
+    "another port": {"botserver_binary": "one", "botserver_port": 8090},
+    "other logs": {"botserver_binary": "one", "botserver_log_size": "1M"},
+    "the demo": DEMO,
+}
+FILES = {"one": "1", "same": "1", "other": "2"}
+SAME_IMAGE = ("the same elsewhere", "the same with its checksum", "another token")
 
 
 class Vault(http.server.BaseHTTPRequestHandler):
@@ -131,15 +151,22 @@ def computed(name: str, variables: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     return [include("environment", variables), {"ansible.builtin.set_fact": keep, "vars": {"case": name}, "no_log": True}]
 
 
+def inputs(name: str, variables: dict[str, t.Any], folder: pathlib.Path) -> list[dict[str, t.Any]]:
+    paths = {key: str(folder / value) for key, value in variables.items() if value in FILES}
+    keep = {"inputs": "{{ inputs | default({}) | combine({case: botserver_inputs}) }}"}
+    return [include("inputs", variables | paths), {"ansible.builtin.set_fact": keep, "vars": {"case": name}}]
+
+
 def play(url: str, folder: pathlib.Path) -> list[dict[str, t.Any]]:
     """The whole playbook; it writes what it saw to result.json."""
     vault = {"botserver_vault_addr": url, "botserver_vault_write_token": "s.write", "botserver_vault_secrets": SECRETS}
     changed = SECRETS | {"gbo/cache": {"password": "y"}}
     tasks = [refusal(name, entry, variables) for name, (entry, variables, _) in REFUSED.items()]
     tasks += [task for name, (variables, _) in COMPUTED.items() for task in computed(name, variables)]
+    tasks += [task for name, variables in INPUTS.items() for task in inputs(name, variables, folder)]
     tasks += [include("vault", {"botserver_vault_secrets": {}, "botserver_vault_addr": ""})]
     tasks += [include("vault", vault), include("vault", vault), include("vault", vault | {"botserver_vault_secrets": changed})]
-    result = "{{ {'refusals': refusals, 'computed': computed} | to_json }}"
+    result = "{{ {'refusals': refusals, 'computed': computed, 'inputs': inputs} | to_json }}"
     tasks.append({"ansible.builtin.copy": {"content": result, "dest": str(folder / "result.json"), "mode": "0600"}, "no_log": True})
     python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     return [{"hosts": "localhost", "gather_facts": False, "vars": python, "tasks": tasks}]
@@ -149,6 +176,7 @@ class Run(t.NamedTuple):
     output: str
     refusals: dict[str, str]
     computed: dict[str, dict[str, str]]
+    inputs: dict[str, dict[str, t.Any]]
     secrets: dict[str, t.Any]
     writes: list[str]
 
@@ -159,6 +187,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("role")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Vault)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, content in FILES.items():
+        (folder / name).write_text(content)
     (folder / "play.json").write_text(json.dumps(play(f"http://127.0.0.1:{server.server_port}", folder)))
     (folder / "ansible.cfg").write_text("[defaults]\n")
     environment = os.environ | {"ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_LOCALHOST_WARNING": "false"}
@@ -169,7 +199,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     result = json.loads((folder / "result.json").read_text())
-    return Run(output, result["refusals"], result["computed"], Vault.secrets, Vault.writes)
+    return Run(output, result["refusals"], result["computed"], result["inputs"], Vault.secrets, Vault.writes)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -180,6 +210,11 @@ def test_refuses_and_says_why(run: Run, name: str) -> None:
 @pytest.mark.parametrize("name", COMPUTED)
 def test_computes_the_environment(run: Run, name: str) -> None:
     assert run.computed[name] == COMPUTED[name][1]
+
+
+@pytest.mark.parametrize("name", [name for name in INPUTS if name != "as it is"])
+def test_an_image_is_known_by_the_content_of_what_it_is_made_of(run: Run, name: str) -> None:
+    assert (run.inputs[name] == run.inputs["as it is"]) == (name in SAME_IMAGE)
 
 
 def test_vault_has_the_secrets_under_the_mount(run: Run) -> None:
