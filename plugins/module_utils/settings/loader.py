@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings import kinds
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.parser import WHITE_SPACE, Entry, is_writable, parse
-from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS, PREFIXES, Key, Value, find
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS, PREFIXES, Value, find, get
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.validate import Problem, broken_rules, refusal
 
 OVERRIDES = "gb_settings_overrides"
@@ -36,16 +36,11 @@ class Settings:
     @property
     def unconsumed(self) -> list[str]:
         """Keys that were given, ask for something, and that nothing acts on yet; sorted."""
-        return sorted(name for name in self.given if self._key(name).consumer is None and self._asks(name))
-
-    def _key(self, name: str) -> Key:
-        key = find(name)
-        assert key is not None, f"{name} was taken and is no key"
-        return key
+        return sorted(name for name in self.given if get(name).consumer is None and self._asks(name))
 
     def _asks(self, name: str) -> bool:
         """Whether a given key wants an effect: it is not off, not under a switch that was turned off, not just the default."""
-        key, value = self._key(name), self.values[name]
+        key, value = get(name), self.values[name]
         if value is False:
             return False
         if key.switch:
@@ -181,8 +176,7 @@ class _Reading:
             self.given[key] = place
 
     def _read(self, line: int | None, name: str, text: str) -> Value:
-        key = find(name)
-        assert key is not None, f"{name} is no key"
+        key = get(name)
         try:
             return kinds.read(key, text)
         except kinds.BadValue as exc:

@@ -381,3 +381,14 @@ def find(name: str) -> Key | None:
     """The key of that name, also one that the user named; None if there is none."""
     named = (key for prefix, key in NAMED.items() if name.startswith(prefix) and _NAME.fullmatch(name[len(prefix) :]))
     return KEYS.get(name) or next((dataclasses.replace(key, name=name) for key in named), None)
+
+
+def get(name: str) -> Key:
+    """The key of that name, which somebody found before.
+
+    :raises KeyError: there is none
+    """
+    key = find(name)
+    if key is None:
+        raise KeyError(name)
+    return key
