@@ -3,12 +3,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint unit sanity molecule bench docs destroy freeze clean
+.PHONY: help venv demo test lint caddy unit sanity molecule bench docs destroy freeze clean
 
 BIN := $(CURDIR)/.venv/bin
 STEP := tools/step.sh
 REPORT := $(CURDIR)/.build/test-report.jsonl
-SCENARIO ?= default
+# Every folder of molecule/ with a molecule.yml, the whole topology first.
+SCENARIOS := default $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+SCENARIO ?= $(SCENARIOS)
 
 # What ansible.cfg and pyproject.toml say holds without make as well, but molecule and the benches change directory.
 export PATH := $(BIN):$(PATH)
@@ -29,11 +31,14 @@ demo: venv ## bring up a small fleet on this host, put it under load, watch it g
 
 test: venv ## lint + unit + sanity + molecule on real containers
 	@rm -f $(REPORT)
-	@GB_TEST_REPORT=$(REPORT) $(MAKE) --no-print-directory lint unit sanity molecule
+	@GB_TEST_REPORT=$(REPORT) $(MAKE) --no-print-directory lint caddy unit sanity molecule
 	@$(BIN)/python tools/summary.py $(REPORT)
 
 lint: venv ## style, types, documentation, changelog, generated pages
 	@$(STEP) lint tools/lint.sh
+
+caddy: venv ## build Caddy as the role does, once; the unit tests then try the real one
+	@$(STEP) caddy $(BIN)/ansible-playbook -i localhost, -c local -e ansible_python_interpreter=$(BIN)/python tools/caddy.yml
 
 unit: venv ## unit tests and the content of the artifact
 	@$(STEP) unit $(BIN)/python -m pytest -n auto --dist loadfile tests/unit
@@ -41,8 +46,10 @@ unit: venv ## unit tests and the content of the artifact
 sanity: venv ## ansible-test sanity, without downloads from elsewhere than the package registry
 	@$(STEP) sanity $(BIN)/python tools/sanity.py
 
-molecule: venv ## one molecule scenario on real LXD (SCENARIO=default)
-	@$(STEP) "molecule $(SCENARIO)" $(BIN)/molecule test --scenario-name $(SCENARIO) </dev/null
+molecule: venv ## the molecule scenarios on real LXD, one after the other (SCENARIO=default for that one)
+	@set -e; for scenario in $(SCENARIO); do \
+		$(STEP) "molecule $$scenario" $(BIN)/molecule test --scenario-name "$$scenario" </dev/null; \
+	done
 
 bench: venv ## measure against the shell loop and the peers; prints ratios
 	@$(STEP) bench $(BIN)/python -m pytest -s tests/bench

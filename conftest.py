@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every run of pytest under this folder, molecule's included, adds its counts to the report of ``make test``."""
+"""Every run of pytest under this folder, molecule's included, adds its counts to the report of ``make test``.
+
+The checkout is found as the collection also where pytest was not started by make.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,11 @@ import os
 import pathlib
 
 import pytest
+
+_ROOT = pathlib.Path(__file__).resolve().parent
+os.environ.setdefault("ANSIBLE_CONFIG", str(_ROOT / "ansible.cfg"))
+os.environ.setdefault("ANSIBLE_COLLECTIONS_PATH", str(_ROOT / ".build/collections"))
+os.environ.setdefault("PYLXD_WARNINGS", "none")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
