@@ -14,7 +14,8 @@ author:
 description:
   - Makes the running Caddy serve a configuration, by one write that is conditional on the ETag that was read, and reads it back.
   - A configuration that Caddy refuses changes nothing; the former one runs on, and the error has Caddy's words.
-  - Handlers with the C(@id)s in O(keep) stay as they run. They are managed by M(generalbots.scaling.caddy_upstreams).
+  - Of handlers with the C(@id)s in O(keep), what M(generalbots.scaling.caddy_upstreams) has options for stays as it runs. Their other
+    keys, such as C(headers), are those of O(config).
   - Each change is a reload, which closes connections. Where nothing differs, nothing is written.
 extends_documentation_fragment:
   - generalbots.scaling.caddy
@@ -28,7 +29,7 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Handlers of O(keep) are shown by their C(@id) only, and values with the name of a secret are hidden.
+      - Of handlers of O(keep) only what O(config) says is shown. Values with the name of a secret and private keys are hidden.
   idempotent:
     support: full
 options:
@@ -40,11 +41,11 @@ options:
     required: true
   keep:
     description:
-      - The C(@id)s of handlers that others manage. The structure only says where they stand.
+      - The C(@id)s of handlers whose pools others manage.
+      - Without it, those of every C(reverse_proxy) handler to which O(config) gives no upstreams.
       - One that does not run yet is loaded as it stands in O(config).
     type: list
     elements: str
-    default: [gb-ws, gb-api, gb-health, gb-web]
 seealso:
   - module: generalbots.scaling.caddy_upstreams
 """
@@ -81,14 +82,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.argspec import CADDY_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, as_json, reconcile, require_version
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import POOLS, merge, require_admin, structure_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import (
+    merge,
+    require_admin,
+    structure_of,
+    unfilled,
+)
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
 
 SPEC = CADDY_SPEC.merge(
     ArgumentSpec(
         options={
             "config": {"type": "dict", "required": True},
-            "keep": {"type": "list", "elements": "str", "default": list(POOLS), "no_log": False},
+            "keep": {"type": "list", "elements": "str", "no_log": False},
         }
     )
 )
@@ -96,7 +102,8 @@ SPEC = CADDY_SPEC.merge(
 
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Load the structure where it differs from what runs."""
-    wanted, keep = as_json(module.params["config"]), module.params["keep"]
+    wanted = as_json(module.params["config"])
+    keep = unfilled(wanted) if module.params["keep"] is None else module.params["keep"]
     require_admin(wanted, module.params["socket"])
     version = require_version(module.params["binary"])
     caddy = Caddy(module.params["socket"], module.params["timeout"])

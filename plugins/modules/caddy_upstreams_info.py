@@ -12,8 +12,9 @@ version_added: "0.1.0"
 author:
   - The generalbots.scaling contributors (@generalbots)
 description:
-  - Returns every upstream with what is in flight there, and how many requests Caddy has answered.
-  - Caddy does not tell which upstream is healthy. With O(health) each is asked from where the module runs, all at once.
+  - Returns the pools, every upstream with what is in flight there, how many requests Caddy has answered and how long they took.
+  - Whether an upstream is healthy is what Caddy's metrics say, which are up to 10 seconds old. With O(health) each is asked from where
+    the module runs instead, all at once.
   - The waits are made in the order in which they stand here, before anything is returned.
 extends_documentation_fragment:
   - generalbots.scaling.caddy
@@ -21,17 +22,22 @@ extends_documentation_fragment:
   - generalbots.scaling.attributes.info_module
   - generalbots.scaling.attributes.actiongroup_scaling
 options:
+  pools:
+    description: The C(@id)s of the pools to tell about. Without it, all, and upstreams that no pool lists any more.
+    type: list
+    elements: str
+    default: []
   server:
     description: The server of Caddy's configuration whose requests are counted.
     type: str
     default: site
   health:
     description:
-      - How to ask an upstream for its health. Needed by O(wait_healthy) and O(wait_unhealthy).
+      - How to ask an upstream for its health. Without it, O(wait_healthy) and O(wait_unhealthy) ask as the running pools do.
     type: dict
     suboptions:
       uri:
-        description: The path that is asked for. Any C(2xx) is healthy.
+        description: The path that is asked for.
         type: str
         required: true
       port:
@@ -45,9 +51,16 @@ options:
         description: Passes in a row that O(wait_healthy) waits for.
         type: int
         default: 1
+      status:
+        description: The status of a healthy upstream, or V(2) for all of C(200) to C(299) and so on. Without it any C(2xx).
+        type: int
+      body:
+        description: A regular expression that is found in the body of a healthy upstream's answer.
+        type: str
   wait_healthy:
     description:
-      - Addresses to wait for until they pass their checks. On timeout the module fails and says what they answered last.
+      - Addresses to wait for until they pass their checks, asked from where the module runs. On timeout the module fails and says what
+        they answered last.
     type: list
     elements: str
     default: []
@@ -114,12 +127,54 @@ upstreams:
       description: Requests that failed recently, where Caddy remembers them.
       type: int
     healthy:
-      description: Whether it passes its check, null without O(health).
+      description:
+        - Whether it passes its check, with O(health). Else whether Caddy holds it for healthy.
+        - Null where Caddy does not tell, which is so for 11 seconds after a change, for an upstream that no pool lists, and for one that
+          pools check in different ways.
       type: bool
+pools:
+  description: Every C(reverse_proxy) handler of the configuration that has an C(@id).
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    id:
+      description: The C(@id).
+      type: str
+      sample: gb-api
+    policy:
+      description: How an upstream is chosen.
+      type: str
+      sample: round_robin
+    upstreams:
+      description: The addresses, in their order.
+      type: list
+      elements: str
+    checked:
+      description: Whether it has active checks.
+      type: bool
+durations:
+  description:
+    - How long the requests of O(server) took since RV(started_at), as a histogram. Websockets are left out, which last as they like.
+    - Null where RV(requests_total) is.
+  type: dict
+  returned: always
+  contains:
+    buckets:
+      description: For each bound in seconds, how many took no longer. The last bound is V(+Inf).
+      type: dict
+      sample: {"0.1": 12.0, "+Inf": 14.0}
+    sum:
+      description: The seconds of all.
+      type: float
+    count:
+      description: How many there are.
+      type: float
 requests_total:
   description:
     - Requests that O(server) has answered since RV(started_at). A websocket counts when it ends.
-    - Null if Caddy does not count, or not each request once, which it does where everything of a server stands in one route.
+    - Null if Caddy does not count, or not each request once. It does where every request passes the server's first route, and no
+      other route begins with the same kind of handler.
   type: int
   returned: always
 started_at:
@@ -153,6 +208,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.module import 
 SPEC = CADDY_SPEC.merge(
     ArgumentSpec(
         options={
+            "pools": {"type": "list", "elements": "str", "default": []},
             "server": {"type": "str", "default": "site"},
             "health": {
                 "type": "dict",
@@ -161,6 +217,8 @@ SPEC = CADDY_SPEC.merge(
                     "port": {"type": "int"},
                     "timeout": {"type": "float", "default": 5},
                     "passes": {"type": "int", "default": 1, "no_log": False},
+                    "status": {"type": "int"},
+                    "body": {"type": "str"},
                 },
             },
             "wait_healthy": {"type": "list", "elements": "str", "default": []},

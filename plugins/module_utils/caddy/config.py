@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Caddy's configuration as a value: finding handlers by their C(@id), and bringing two owners' parts together.
 
-The structure (servers, TLS, routes) has one owner, the pools behind it another. A handler that carries one of the C(@id)s
-of the pools belongs to the pools: the structure only says where it stands. All functions are pure.
+The structure (servers, TLS, routes) has one owner, the pools behind it another. Of a handler that carries the C(@id) of a pool,
+the keys in :data:`OWNED` belong to the pool; where it stands, and all its other keys, belong to the structure. All functions are pure.
 """
 
 from __future__ import annotations
@@ -18,8 +18,21 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.plan import HI
 
 Json = dict[str, t.Any]
 
-POOLS = ("gb-ws", "gb-api", "gb-health", "gb-web")
-_SECRET = re.compile(r"secret|passw|token|mac_key|private", re.IGNORECASE)
+# What a pool describes of a reverse_proxy handler. A key with nothing behind it is meant with all that it holds.
+OWNED: Json = {
+    "upstreams": None,
+    "load_balancing": dict.fromkeys(("selection_policy", "retries", "retry_match", "try_duration", "try_interval")),
+    "health_checks": {
+        "active": dict.fromkeys(("uri", "path", "port", "interval", "timeout", "fails", "passes", "expect_status", "expect_body")),
+        "passive": dict.fromkeys(("fail_duration", "max_fails", "unhealthy_status", "unhealthy_latency", "unhealthy_request_count")),
+    },
+    "transport": dict.fromkeys(("dial_timeout", "response_header_timeout", "read_timeout", "write_timeout")),
+    "stream_timeout": None,
+    "stream_close_delay": None,
+    "flush_interval": None,
+}
+_SECRET = re.compile(r"secret|passw|token|mac_key|private|authorization|api_?key|credential", re.IGNORECASE)
+_PRIVATE_KEY = "PRIVATE KEY-----"
 
 
 def handlers(config: t.Any) -> dict[str, Json]:
@@ -70,14 +83,58 @@ def require_admin(config: Json, socket: str) -> None:
         )
 
 
+def owned(one: Json, names: Json = OWNED) -> Json:
+    """The part of a handler that a pool describes."""
+    there = {name: inner for name, inner in names.items() if name in one}
+    found = {name: owned(one[name], inner) if inner and isinstance(one[name], dict) else one[name] for name, inner in there.items()}
+    return {name: part for name, part in found.items() if part not in ({}, None)}
+
+
+def foreign(one: Json, names: Json = OWNED) -> Json:
+    """The rest of a handler, which a pool leaves as it is."""
+    rest: Json = {}
+    for name, part in one.items():
+        if name not in names:
+            rest[name] = part
+        elif names[name] and isinstance(part, dict) and (inner := foreign(part, names[name])):
+            rest[name] = inner
+    return rest
+
+
+def join(rest: Json, mine: Json) -> Json:
+    """A handler from its two parts."""
+    joined = _joined(rest, mine)
+    if joined.get("transport"):
+        joined["transport"].setdefault("protocol", "http")
+    return joined
+
+
+def _joined(rest: Json, mine: Json) -> Json:
+    both = {name: _joined(rest[name], part) for name, part in mine.items() if isinstance(part, dict) and isinstance(rest.get(name), dict)}
+    return copy.deepcopy({**rest, **mine, **both})
+
+
+def unfilled(structure: Json) -> list[str]:
+    """The C(@id)s of reverse_proxy handlers to which a structure gives no upstreams: pools are to fill them."""
+    return [
+        name
+        for name, one in handlers(structure).items()
+        if one.get("handler") == "reverse_proxy" and not one.get("upstreams") and not one.get("dynamic_upstreams")
+    ]
+
+
 def merge(structure: Json, running: Json, keep: t.Collection[str]) -> Json:
-    """The structure, with the handlers in ``keep`` as they run now. One that does not run yet stays as the structure has it."""
+    """The structure, with what pools describe of the handlers in ``keep`` as it runs now.
+
+    One that does not run yet stays as the structure has it.
+    """
     merged = copy.deepcopy(structure)
     live = handlers(running)
-    for name, handler in handlers(merged).items():
+    for name, one in handlers(merged).items():
         if name in keep and name in live:
-            handler.clear()
-            handler.update(copy.deepcopy(live[name]))
+            both = join(foreign(one), owned(live[name]))
+            one.clear()
+            one.update(both)
     return merged
 
 
@@ -104,18 +161,27 @@ def edit_handlers(running: Json, edits: t.Mapping[str, t.Callable[[Json], Json]]
 
 
 def structure_of(config: Json, keep: t.Collection[str]) -> Json:
-    """The configuration for people: handlers of other owners by their C(@id) only, secrets hidden."""
+    """The configuration for people: of handlers with pools only what the structure says, secrets hidden."""
     shown = copy.deepcopy(config)
-    for name, handler in handlers(shown).items():
+    for name, one in handlers(shown).items():
         if name in keep:
-            kind = handler.get("handler")
-            handler.clear()
-            handler.update({"@id": name, "handler": kind})
+            rest = foreign(one)
+            one.clear()
+            one.update(rest)
     return t.cast(Json, redacted(shown))
 
 
 def redacted(value: t.Any) -> t.Any:
-    """A copy in which every value with the name of a secret is hidden."""
+    """A copy in which every value with the name of a secret, and every private key, is hidden."""
     if isinstance(value, dict):
-        return {name: HIDDEN if _SECRET.search(name) and isinstance(part, str) else redacted(part) for name, part in value.items()}
+        return {name: _hidden(part) if _SECRET.search(name) else redacted(part) for name, part in value.items()}
+    if isinstance(value, str):
+        return HIDDEN if _PRIVATE_KEY in value else value
     return [redacted(part) for part in value] if isinstance(value, list) else value
+
+
+def _hidden(value: t.Any) -> t.Any:
+    """A copy without any text, which keeps its shape."""
+    if isinstance(value, dict):
+        return redacted(value)
+    return [_hidden(part) for part in value] if isinstance(value, list) else HIDDEN if isinstance(value, str) else value

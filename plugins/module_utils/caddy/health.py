@@ -8,10 +8,13 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import http.client
+import re
+import time
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.metrics import in_flight
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import plain
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.metrics import gauges, healthy, in_flight
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Health
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
@@ -19,6 +22,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Cl
 # A slot without an instance does not answer at all; one that lives takes a connection at once.
 DIAL_SECONDS = 1.0
 _AT_ONCE = 32
+_BODY_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,19 +37,22 @@ class Answer:
 
 
 def probe(upstream: str, health: Health) -> Answer:
-    """Check an upstream as Caddy does: a GET without redirects or proxies on the way, healthy is any 2xx in time."""
+    """Check an upstream as Caddy does: a GET without redirects or proxies on the way, judged by status and body, in time."""
     host, port = health.address(upstream).rsplit(":", 1)
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=min(DIAL_SECONDS, health.timeout))
     try:
         connection.connect()
         connection.sock.settimeout(health.timeout)
         connection.request("GET", health.uri)
-        status = connection.getresponse().status
+        response = connection.getresponse()
+        body = response.read(_BODY_BYTES) if health.body else b""
     except (OSError, http.client.HTTPException) as error:
         return Answer(False, f"{type(error).__name__}: {error}")
     finally:
         connection.close()
-    return Answer(200 <= status < 300, f"HTTP {status}")
+    if health.expects(response.status) and not re.search(health.body.encode(), body):
+        return Answer(False, f"HTTP {response.status}, and a body without {health.body!r}")
+    return Answer(health.expects(response.status), f"HTTP {response.status}")
 
 
 def probe_all(checks: t.Mapping[str, Health]) -> dict[str, Answer]:
@@ -56,8 +63,18 @@ def probe_all(checks: t.Mapping[str, Health]) -> dict[str, Answer]:
         return dict(zip(checks, workers.map(probe, checks, checks.values()), strict=True))
 
 
-def wait_healthy(checks: t.Mapping[str, Health], timeout: float, clock: Clock = Clock()) -> None:
-    """Wait until every address has passed as many checks in a row as its pool asks for.
+View = t.Callable[[], t.Mapping[str, "bool | None"]]
+
+
+def view_of(caddy: Caddy, now: t.Callable[[], float] = time.time) -> View:
+    """What Caddy itself says of its upstreams' health whenever it is asked, of those that it can tell; None for not yet known."""
+    running, _etag = caddy.read()
+    told = gauges(running)
+    return lambda: {address: said for address, said in healthy(caddy.metrics(), running, now()).items() if address in told}
+
+
+def wait_healthy(checks: t.Mapping[str, Health], timeout: float, clock: Clock = Clock(), view: View | None = None) -> None:
+    """Wait until every address has passed as many checks in a row as its pool asks for, and with ``view`` until Caddy says so too.
 
     :param timeout: seconds
     :raises WaitTimeout: with the last answer of each address that is not there yet
@@ -68,7 +85,9 @@ def wait_healthy(checks: t.Mapping[str, Health], timeout: float, clock: Clock = 
         answers = probe_all(checks)
         for address, answer in answers.items():
             row[address] = row[address] + 1 if answer.healthy else 0
-        return {address: answer for address, answer in answers.items() if row[address] < checks[address].passes}
+        said = view() if view is not None else {}
+        late = {address: _with_view(answer, said.get(plain(address), True)) for address, answer in answers.items()}
+        return {address: answer for address, answer in late.items() if row[address] < checks[address].passes or not answer.healthy}
 
     wait_for(
         f"{', '.join(checks)} to be healthy",
@@ -79,6 +98,13 @@ def wait_healthy(checks: t.Mapping[str, Health], timeout: float, clock: Clock = 
         hint="Look at the service's journal in that instance, and at its health gate.",
         clock=clock,
     )
+
+
+def _with_view(answer: Answer, said: bool | None) -> Answer:
+    """A check's answer, which counts for nothing as long as Caddy does not say the same."""
+    if not answer.healthy or said:
+        return answer
+    return Answer(False, f"{answer}, while Caddy {'does not know yet' if said is None else 'holds it for unhealthy'}")
 
 
 def wait_unhealthy(checks: t.Mapping[str, Health], notice: float, timeout: float, clock: Clock = Clock()) -> None:

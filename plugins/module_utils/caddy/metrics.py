@@ -102,21 +102,27 @@ def counting_since(text: str) -> float | None:
 def healthy(text: str, config: Json, now: float) -> dict[str, bool | None]:
     """Which upstreams Caddy holds for healthy, by address. What it says is at most 10 s old.
 
-    None where that cannot be told: within :data:`GAUGE_SECONDS` of a reload, or where pools that ask an address for different things
-    write to the one gauge that it has.
+    None where that cannot be told: within :data:`GAUGE_SECONDS` of a reload, and for addresses that are not in :func:`gauges`.
     """
     since = counting_since(text)
     settled = since is not None and now >= since + GAUGE_SECONDS
+    said = {labels.get("upstream", ""): value == 1 for _name, labels, value in samples(text, HEALTHY)}
+    every = {plain(str(upstream.get("dial"))): None for one in proxies(config) for upstream in one.get("upstreams") or []}
+    return {**every, **{address: said.get(dial) if settled else None for address, dial in gauges(config).items()}}
+
+
+def gauges(config: Json) -> dict[str, str]:
+    """The addresses that have a gauge of their health to be trusted, and how that is spelled.
+
+    All pools write to the one gauge that a spelling has; so those are left out that pools ask for different things, or one does not ask.
+    """
     asked: dict[str, list[Json]] = {}
     for one in proxies(config):
         active = (one.get("health_checks") or {}).get("active") or {}
         for upstream in one.get("upstreams") or []:
             asked.setdefault(str(upstream.get("dial")), []).append({name: active[name] for name in _ASKED if active.get(name)})
-    said = {labels.get("upstream", ""): value == 1 for _name, labels, value in samples(text, HEALTHY)}
-    return {
-        plain(dial): said.get(dial) if settled and all(one == asks[0] for one in asks) else None
-        for dial, asks in sorted(asked.items(), key=lambda item: not item[0].startswith("tcp/"))
-    }
+    told = [dial for dial, asks in asked.items() if all(one == asks[0] for one in asks)]
+    return {plain(dial): dial for dial in sorted(told, key=lambda dial: not dial.startswith("tcp/"))}
 
 
 def upstreams_of(listed: t.Iterable[t.Mapping[str, t.Any]], health: t.Mapping[str, bool | None]) -> list[Json]:

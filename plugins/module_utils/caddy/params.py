@@ -1,13 +1,14 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shape of the option C(pools); what the values may be is checked in ``upstreams.py``."""
+"""The options of C(caddy_upstreams): those of a pool, alone and as a list; what the values may be is checked in ``upstreams.py``."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import PLAIN_POLICIES, POLICIES
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.policies import PLAIN_POLICIES, POLICIES
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import STATES
 
 _COOKIE: dict[str, t.Any] = {
     "secret": {"type": "str", "required": True, "no_log": True},
@@ -23,21 +24,37 @@ _HEALTH: dict[str, t.Any] = {
     "timeout": {"type": "float", "default": 5},
     "fails": {"type": "int", "default": 1},
     "passes": {"type": "int", "default": 1, "no_log": False},
+    "status": {"type": "int"},
+    "body": {"type": "str"},
 }
 
-_POOL: dict[str, t.Any] = {
-    "id": {"type": "str", "required": True},
-    "upstreams": {"type": "list", "elements": "str", "required": True},
+POOL: dict[str, t.Any] = {
+    "id": {"type": "str"},
+    "upstreams": {"type": "list", "elements": "str"},
+    "state": {"type": "str", "choices": list(STATES), "default": "exact"},
     "policy": {"type": "str", "choices": list(POLICIES), "default": "random"},
+    "weights": {"type": "list", "elements": "int"},
+    "choose": {"type": "int"},
+    "field": {"type": "str"},
+    "fallback": {"type": "str", "choices": list(PLAIN_POLICIES)},
     "cookie": {"type": "dict", "options": _COOKIE},
     "health": {"type": "dict", "options": _HEALTH},
+    "retries": {"type": "int", "default": 0},
+    "retry_match": {"type": "list", "elements": "dict"},
     "try_duration": {"type": "float", "default": 0},
     "try_interval": {"type": "float", "default": 0.25},
     "dial_timeout": {"type": "float", "default": 0},
+    "response_header_timeout": {"type": "float", "default": 0},
+    "read_timeout": {"type": "float", "default": 0},
+    "write_timeout": {"type": "float", "default": 0},
     "fail_duration": {"type": "float", "default": 0},
     "max_fails": {"type": "int", "default": 1},
+    "unhealthy_status": {"type": "list", "elements": "int"},
+    "unhealthy_latency": {"type": "float", "default": 0},
+    "unhealthy_request_count": {"type": "int", "default": 0},
     "stream_timeout": {"type": "float", "default": 0},
     "stream_close_delay": {"type": "float", "default": 0},
+    "flush_interval": {"type": "float", "default": 0},
 }
 
-POOLS_OPTION: dict[str, t.Any] = {"type": "list", "elements": "dict", "required": True, "options": _POOL}
+POOL_OPTIONS: dict[str, t.Any] = {**POOL, "pools": {"type": "list", "elements": "dict", "options": POOL}}

@@ -115,12 +115,21 @@ def test_what_caddy_would_accept_and_we_do_not(call: Call, wrong: dict[str, t.An
 
 def test_members_are_waited_for_and_the_wait_can_fail(call: Call) -> None:
     with fake_caddy(site(proxy("gb-ws"))) as fake, upstream("one") as one:
+        fake.metrics = f'process_start_time_seconds 5\ncaddy_reverse_proxy_upstreams_healthy{{upstream="{one.address}"}} 1\n'
         wanted = pool(upstreams=[one.address], health={"uri": "/"})
         assert call(caddy_upstreams, fake, pools=[wanted], wait_healthy=[one.address])["changed"]
         one.status = 503
         assert not call(caddy_upstreams, fake, check=True, pools=[wanted], wait_healthy=[one.address], wait_timeout=0)["changed"]
         result = call(caddy_upstreams, fake, pools=[wanted], wait_healthy=[one.address], wait_timeout=0)
         assert result["failed"] and "HTTP 503" in result["last_seen"]
+
+
+def test_a_member_that_caddy_holds_for_unhealthy_is_not_healthy(call: Call) -> None:
+    with fake_caddy(site(proxy("gb-ws"))) as fake, upstream("one") as one:
+        fake.metrics = f'process_start_time_seconds 5\ncaddy_reverse_proxy_upstreams_healthy{{upstream="{one.address}"}} 0\n'
+        wanted = pool(upstreams=[one.address], health={"uri": "/"})
+        result = call(caddy_upstreams, fake, pools=[wanted], wait_healthy=[one.address], wait_timeout=0)
+        assert result["failed"] and "while Caddy holds it for unhealthy" in result["last_seen"]
 
 
 INFO = {"uri": "/api/health-check", "timeout": 0.3}
@@ -163,4 +172,4 @@ def test_info_fails_when_health_does_not_come_or_go(call: Call) -> None:
     with fake_caddy(site()) as fake, upstream("one") as one:
         assert "healthy" in call(caddy_upstreams_info, fake, health=INFO, wait_healthy=["127.0.0.1:1"], wait_timeout=0)["msg"]
         assert "HTTP 200" in call(caddy_upstreams_info, fake, health=INFO, wait_unhealthy=[one.address], wait_timeout=0)["msg"]
-        assert "need health" in call(caddy_upstreams_info, fake, wait_healthy=[one.address])["msg"]
+        assert "no pool with health checks has it" in call(caddy_upstreams_info, fake, wait_healthy=[one.address])["msg"]

@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shape of what a site is made from: options with their types and defaults, as Ansible's own validator takes them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.policies import PLAIN_POLICIES, POLICIES
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+
+Json = dict[str, t.Any]
+
+_TEXTS: Json = {"type": "list", "elements": "str", "default": []}
+_COOKIE: Json = {
+    "name": {"type": "str"},
+    "fallback": {"type": "str", "choices": list(PLAIN_POLICIES), "default": "least_conn"},
+    "max_age": {"type": "int", "default": 0},
+}
+_HEALTH: Json = {
+    "uri": {"type": "str"},
+    "port": {"type": "int"},
+    "interval": {"type": "float"},
+    "timeout": {"type": "float"},
+    "fails": {"type": "int"},
+    "passes": {"type": "int", "no_log": False},
+    "status": {"type": "int"},
+    "body": {"type": "str"},
+}
+_LIMIT: Json = {
+    "requests": {"type": "int", "required": True},
+    "window": {"type": "int"},
+    "by": {"type": "str"},
+}
+
+#: One route of gb_routes.
+ROUTE: Json = {
+    "name": {"type": "str", "required": True},
+    "path": _TEXTS,
+    "hosts": _TEXTS,
+    "methods": _TEXTS,
+    "headers": {"type": "dict", "default": {}},
+    "policy": {"type": "str", "choices": list(POLICIES), "default": "round_robin"},
+    "weights": {"type": "list", "elements": "int"},
+    "choose": {"type": "int"},
+    "field": {"type": "str"},
+    "fallback": {"type": "str", "choices": list(PLAIN_POLICIES)},
+    "cookie": {"type": "dict", "options": _COOKIE},
+    "try_duration": {"type": "float"},
+    "try_interval": {"type": "float"},
+    "retries": {"type": "int"},
+    "health": {"type": "dict", "options": _HEALTH, "default": {}},
+    "limit": {"type": "dict", "options": _LIMIT},
+    "max_body": {"type": "bytes"},
+    "dial_timeout": {"type": "float"},
+    "response_timeout": {"type": "float"},
+    "stream_timeout": {"type": "float"},
+    "stream_close_delay": {"type": "float"},
+    "frames": _TEXTS,
+    "response_headers": {"type": "dict", "default": {}},
+}
+
+_TLS: Json = {
+    "source": {"type": "str", "choices": ["internal", "acme", "files"], "default": "internal"},
+    "email": {"type": "str", "default": ""},
+    "staging": {"type": "bool", "default": False},
+    "directory": {"type": "str", "default": ""},
+    "trusted_root": {"type": "path", "default": ""},
+    "certificate": {"type": "path", "default": ""},
+    "key": {"type": "path", "default": "", "no_log": False},
+    "minimum": {"type": "str", "choices": ["1.2", "1.3"], "default": "1.2"},
+}
+_LOG: Json = {
+    "file": {"type": "path", "required": True},
+    "size_mb": {"type": "int", "default": 50},
+    "keep": {"type": "int", "default": 5},
+    "keep_days": {"type": "int", "default": 30},
+    "hidden": _TEXTS,
+}
+_LISTEN: Json = {
+    "http": {"type": "str", "default": ":80"},
+    "https": {"type": "str", "default": ":443"},
+    "public_http_port": {"type": "int", "default": 80},
+    "public_https_port": {"type": "int", "default": 443},
+    "protocols": {"type": "list", "elements": "str", "choices": ["h1", "h2", "h2c", "h3"], "default": ["h1", "h2"]},
+    "proxy_protocol": {"type": "bool", "default": False},
+    "proxy_protocol_from": {"type": "list", "elements": "str", "default": ["127.0.0.1/32"]},
+    "trusted_proxies": _TEXTS,
+    "client_ip_headers": {"type": "list", "elements": "str", "default": ["X-Forwarded-For"]},
+}
+_POOL: Json = {
+    "upstreams": {"type": "list", "elements": "str", "required": True},
+    "health": {"type": "dict", "options": _HEALTH, "required": True},
+    "cookie_name": {"type": "str", "default": "gb_lb"},
+    "cookie_secret": {"type": "str", "required": True, "no_log": True},
+    "dial_timeout": {"type": "float", "default": 1},
+    "response_timeout": {"type": "float", "default": 0},
+    "retries": {"type": "int", "default": 2},
+    "try_duration": {"type": "float", "default": 5},
+    "try_interval": {"type": "float", "default": 0.1},
+    "fail_duration": {"type": "float", "default": 3},
+    "stream_close_delay": {"type": "float", "default": 0},
+    "panic": {"type": "bool", "default": True},
+    "panic_health": {"type": "str", "default": "/health"},
+}
+_LIMITS: Json = {
+    "keys": {"type": "dict", "default": {}, "no_log": False},
+    "paths": {"type": "dict", "default": {}},
+    "proxies": {"type": "int", "default": 1},
+    "storage": {"type": "dict", "default": {}},
+    "sync": {"type": "float", "default": 1},
+    "address_factor": {"type": "int", "default": 10},
+}
+_PAGES: Json = {
+    "maintenance": {"type": "str", "required": True},
+    "retry_after": {"type": "int", "default": 10},
+}
+
+#: Everything that a site is made from.
+SITE: Json = {
+    "settings": {"type": "dict", "required": True},
+    "admin": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str", "required": True},
+    "routes": {"type": "list", "elements": "dict", "options": ROUTE, "required": True},
+    "headers": {"type": "dict", "default": {}},
+    "grace_period": {"type": "str", "default": "10s"},
+    "listen": {"type": "dict", "options": _LISTEN, "apply_defaults": True},
+    "pool": {"type": "dict", "options": _POOL, "required": True},
+    "limits": {"type": "dict", "options": _LIMITS, "apply_defaults": True},
+    "tls": {"type": "dict", "options": _TLS, "apply_defaults": True},
+    "tls_folder": {"type": "path", "default": "/etc/caddy/tls"},
+    "log": {"type": "dict", "options": _LOG, "required": True},
+    "pages": {"type": "dict", "options": _PAGES, "required": True},
+}
+
+
+def validated(given: t.Mapping[str, t.Any]) -> Json:
+    """The options typed and with their defaults.
+
+    :raises InvalidInput: with every unknown name, missing option and value of the wrong kind at once
+    """
+    result = ArgumentSpecValidator(SITE).validate(plain(given))
+    if result.error_messages:
+        raise InvalidInput(f"Caddy's site cannot be made: {'; '.join(result.error_messages)}. Correct them; nothing was changed.")
+    return t.cast(Json, result.validated_parameters)
+
+
+def plain(value: t.Any) -> t.Any:
+    """A copy of plain dicts, lists and scalars, whatever template engine the value came from."""
+    if isinstance(value, t.Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return str(value) if isinstance(value, str) else value
