@@ -25,6 +25,8 @@ RANGES: t.Mapping[str, tuple[int, int]] = {
     "control": (90, 9),
     "botserver": (100, 150),
 }
+#: first and last offset in the subnet that a virtual address may have: no slot is there
+VIRTUAL = (2, 9)
 
 
 def instance_name(component: str, slot: int) -> str:
@@ -44,15 +46,42 @@ def address(subnet: str, component: str, slot: int) -> str:
     offset, slots = RANGES[component]
     if not 1 <= slot <= slots:
         raise InvalidInput(f"{component} has slots 1 to {slots}; {slot} is none of them.")
+    return str(_network(subnet).network_address + offset + slot)
+
+
+def _network(subnet: str) -> ipaddress.IPv4Network:
     try:
         network = ipaddress.IPv4Network(subnet)
     except ValueError as error:
         raise InvalidInput(f"gb_subnet is {subnet!r}, which is no IPv4 network: {error}. Write it like 10.87.0.0/24.") from error
     if network.prefixlen > 24:
         raise InvalidInput(f"gb_subnet {subnet} has {network.num_addresses} addresses; a /24 or larger is needed.")
-    return str(network.network_address + offset + slot)
+    return network
+
+
+def component_range(subnet: str, component: str) -> tuple[str, str]:
+    """The first and the last address that slots of a component can have; raises as :func:`address` does."""
+    return address(subnet, component, 1), address(subnet, component, RANGES[component][1])
+
+
+def virtual_address(subnet: str, wanted: str) -> str:
+    """``wanted`` if it may be the address that several proxies share.
+
+    :raises InvalidInput: no IPv4 address, or one that is not kept free for this in the subnet
+    """
+    base = _network(subnet).network_address
+    first, last = base + VIRTUAL[0], base + VIRTUAL[1]
+    try:
+        given = ipaddress.IPv4Address(wanted)
+    except ValueError as error:
+        raise InvalidInput(f"gb_virtual_address is {wanted!r}, which is no IPv4 address. Take one from {first} to {last}.") from error
+    if not first <= given <= last:
+        raise InvalidInput(
+            f"gb_virtual_address is {given}; in {subnet} the addresses {first} to {last} are kept for this. Take one of them."
+        )
+    return str(given)
 
 
 def gateway(subnet: str) -> str:
     """The bridge's own address: the first of the subnet."""
-    return str(ipaddress.IPv4Network(subnet).network_address + 1)
+    return str(_network(subnet).network_address + 1)
