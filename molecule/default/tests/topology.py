@@ -36,6 +36,15 @@ class Outcome(t.NamedTuple):
     text: str
 
 
+def run_ansible(command: t.Sequence[str], *, fails: bool = False) -> Outcome:
+    """Run a command of Ansible with the tests' inventory; ``fails`` says that it must. White space of its output is folded."""
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run([*command, "-i", str(INVENTORY)], text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
+    text = done.stdout + done.stderr
+    assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"
+    return Outcome(done.returncode, " ".join(text.split()))
+
+
 class Site:
     """The topology under test."""
 
@@ -45,12 +54,7 @@ class Site:
     def play(self, name: str, *arguments: str, settings: dict[str, t.Any] | None = None, fails: bool = False) -> Outcome:
         """Run a playbook of the collection by its full name; ``fails`` says that it must."""
         extra = ["-e", json.dumps({"gb_settings_overrides": settings})] if settings else []
-        command = ["ansible-playbook", "-i", str(INVENTORY), f"generalbots.scaling.{name}", *arguments, *extra]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_NOCOLOR": "1"}
-        done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
-        text = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"
-        return Outcome(done.returncode, " ".join(text.split()))
+        return run_ansible(["ansible-playbook", f"generalbots.scaling.{name}", *arguments, *extra], fails=fails)
 
     def scale(self, count: int) -> Outcome:
         """Bring the fleet to a size."""
