@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint caddy unit sanity molecule bench docs destroy freeze clean
+.PHONY: help venv demo test lint caddy programs unit sanity molecule bench docs destroy freeze clean
 
 BIN := $(CURDIR)/.venv/bin
 STEP := tools/step.sh
@@ -31,7 +31,7 @@ demo: venv ## bring up a small fleet on this host, put it under load, watch it g
 
 test: venv ## lint + unit + sanity + molecule on real containers
 	@rm -f $(REPORT)
-	@GB_TEST_REPORT=$(REPORT) $(MAKE) --no-print-directory lint caddy unit sanity molecule
+	@GB_TEST_REPORT=$(REPORT) $(MAKE) --no-print-directory lint caddy programs unit sanity molecule
 	@$(BIN)/python tools/summary.py $(REPORT)
 
 lint: venv ## style, types, documentation, changelog, generated pages
@@ -39,6 +39,9 @@ lint: venv ## style, types, documentation, changelog, generated pages
 
 caddy: venv ## build Caddy as the role does, once; the unit tests then try the real one
 	@$(STEP) caddy $(BIN)/ansible-playbook -i localhost, -c local -e ansible_python_interpreter=$(BIN)/python tools/caddy.yml
+
+programs: venv ## install Chromium and unpack promtool, once; the unit tests then look at the report's page and try the alert rules
+	@$(STEP) programs tools/programs.sh
 
 unit: venv ## unit tests and the content of the artifact
 	@$(STEP) unit $(BIN)/python -m pytest -n auto --dist loadfile tests/unit

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what a report is made of and writes its page: the decision log with its rotations, the state and the fleet in LXD."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import tempfile
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, report_html, report_text
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, ScalingError
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import fleet_facts
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
+
+#: bytes that are read of all logs together, the newest first; a day of 30 instances is a tenth of that
+MOST = 256 * 1024 * 1024
+
+
+def run(options: t.Mapping[str, t.Any], now: float, *, check: bool = False) -> dict[str, t.Any]:
+    """Make the report and write its page, unless ``check``; returns the result of the module autoscale_report.
+
+    What LXD cannot say is a grave concern of the report and no end of it: the log is worth the most when LXD is down.
+
+    :raises InvalidInput: a length of time that is none, or a page that cannot be written, with its path
+    """
+    if not options["hours"] > 0:
+        raise InvalidInput(f"hours is {options['hours']}; it must be above 0: give the hours back from now that the report covers.")
+    since = now - options["hours"] * model.HOUR
+    made = model.build(
+        log_lines(options["logs"], since),
+        now,
+        options["hours"],
+        settings=options["settings"] or {},
+        title=options["title"] or options["project"],
+        **_present(options, now),
+    )
+    page = report_html.render(made)
+    if options["dest"] and not check:
+        write(options["dest"], page)
+    return _result(made, options["dest"])
+
+
+def _result(made: model.Report, dest: str | None) -> dict[str, t.Any]:
+    steps = {direction: sum(tick.action == direction for tick in made.steps) for direction in ("out", "in")}
+    return {
+        "changed": bool(dest),
+        "dest": dest or "",
+        "verdict": report_html.verdict(made)[0],
+        "concerns": [{"text": one.text, "grave": one.grave} for one in made.concerns],
+        "ticks": len(made.ticks),
+        "unreadable": made.unreadable,
+        "steps": {**steps, "reversals": made.reversals(made.since)},
+        "mean_instances": None if made.mean_instances is None else round(made.mean_instances, 2),
+        "text": report_text.render(made),
+    }
+
+
+def _present(options: t.Mapping[str, t.Any], now: float) -> dict[str, t.Any]:
+    """What LXD says now, or why it says nothing."""
+    try:
+        lxd = connect(options)
+        kept = controller.info(lxd, options, now)
+        fleet = fleet_facts(lxd, observe(lxd), options["subnet"])
+    except ScalingError as error:
+        return {"trouble": str(error)}
+    return {"state": kept["autoscale"], "lock": kept["lock"] or {}, "fleet": fleet, "trouble": kept["note"]}
+
+
+def log_lines(paths: t.Sequence[str], since: float) -> t.Iterator[str]:
+    """The lines of every log and of its rotations (``<log>.1``…) that may hold something after ``since``; in no order.
+
+    A log that is not there has no lines.
+
+    :raises InvalidInput: one that is there and cannot be read
+    """
+    left = MOST
+    for path in paths:
+        log = pathlib.Path(path)
+        for file in [log, *sorted(log.parent.glob(f"{log.name}.*"))]:
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    about = file.stat()
+                    if about.st_mtime >= since and left > 0:
+                        left -= about.st_size
+                        yield from file.read_text(encoding="utf-8", errors="replace").splitlines()
+            except OSError as error:
+                raise InvalidInput(f"The decision log {file} cannot be read: {error.strerror}. Run as a user who may.") from error
+
+
+def write(dest: str, page: str) -> None:
+    """Write the page, whole or not at all; it tells of the deployment, so only its owner may read it.
+
+    :raises InvalidInput: it cannot be written there
+    """
+    file = pathlib.Path(dest)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, new = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(page)
+        pathlib.Path(new).replace(file)
+    except OSError as error:
+        raise InvalidInput(f"The report cannot be written to {dest}: {error.strerror}. Give another dest.") from error

@@ -1,0 +1,226 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page and the text as they are written: nothing foreign gets into the markup, nothing is loaded, any history fits."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import html.parser
+import json
+import re
+import typing as t
+
+import pytest
+import report_builders as builders
+from report_builders import NOW, line, metric
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report_chart, report_html, report_text
+
+EVIL = """<img src=x onerror=alert(1)>"'&</script><!--\x1b[2J\x07"""
+#: elements that HTML has no end of, and those of our SVG that have none
+ALONE = {"meta", "input", "rect", "path", "th"}
+
+
+class Page(html.parser.HTMLParser):
+    """Every element and attribute of a page, and whether all elements are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in ALONE:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ALONE:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def page(report: model.Report) -> str:
+    return report_html.render(report, datetime.UTC)
+
+
+def day(**present: t.Any) -> model.Report:
+    made = builders.Day()
+    given = {"settings": builders.SETTINGS, "fleet": builders.fleet(4), **present}
+    return model.build(builders.text(made.lines()), NOW, 24, **given)
+
+
+def poisoned() -> model.Report:
+    """A report in which every text that comes from outside is an attack."""
+    words: dict[str, t.Any] = {
+        "rule": EVIL,
+        "reason": EVIL,
+        "next": EVIL + "!",
+        "holder": EVIL,
+        "notes": [EVIL],
+        "guards": [{"name": EVIL}],
+    }
+    evil = line(action="out", errors={EVIL: 2}, missing=1, **words)
+    evil["metrics"] = {EVIL: metric(3.0, 2.0, EVIL), 'x" onload="y': metric(None, 2.0, "%")}
+    fleet = [
+        dict.fromkeys(("name", "slot", "state", "status", "image", "failure", "in_flight"), EVIL),
+        {"name": "b", "state": "failed", "failure": EVIL},
+    ]
+    return model.build(
+        builders.text([line(NOW - 30), evil, {**evil, "time": NOW - 15}]),
+        NOW,
+        24,
+        state={"controls": {"pause": EVIL, "pin": EVIL}},
+        lock={"holder": EVIL, "expires": NOW - 1},
+        fleet=fleet,
+        settings={**builders.SETTINGS, "scale-" + EVIL: EVIL},
+        trouble=EVIL,
+        title=EVIL,
+    )
+
+
+def test_the_page_is_whole() -> None:
+    parsed = Page(page(day()))
+    assert (parsed.open, parsed.wrong) == ([], [])
+    assert {"main", "svg", "table", "header", "footer"} <= set(parsed.tags)
+
+
+def test_foreign_words_stay_words() -> None:
+    good, bad = Page(page(day())), Page(page(poisoned()))
+    assert set(bad.tags) <= set(good.tags)
+    assert {(tag, name) for tag, name, _value in bad.attributes} <= {(tag, name) for tag, name, _value in good.attributes}
+    assert (bad.open, bad.wrong) == ([], [])
+    # Each place of EVIL shows it as text: title, heading, concerns, reason, rule, guard, note, error, metrics, fleet, settings, footer.
+    assert sum("<img src=x onerror=alert(1)>" in text for text in bad.texts) > 15
+
+
+def test_foreign_words_stay_words_in_the_data_of_the_cross_hair() -> None:
+    text = page(poisoned())
+    (data,) = re.findall(r'<script type="application/json" id="columns">(.*?)</script>', text, re.DOTALL)
+    assert "<" not in data
+    assert json.loads(data)[-1]["said"] == EVIL
+
+
+def test_names_of_metrics_do_not_reach_into_references() -> None:
+    text = page(poisoned())
+    names = {f"over-{number}" for number in range(5)}
+    assert set(re.findall(r'clipPath id="([^"]*)"', text)) == names
+    assert set(re.findall(r"url\(([^)]*)\)", text)) <= {f"#{name}" for name in names}
+
+
+def test_nothing_is_loaded_from_anywhere() -> None:
+    text = page(day())
+    attributes = Page(text).attributes
+    assert [value for _tag, name, value in attributes if name in ("src", "srcset", "data", "action", "poster", "xlink:href")] == []
+    assert {value[:10] for _tag, name, value in attributes if name == "href"} == {"#decision-"}
+    assert re.findall(r"https?:|//[a-z]|@import|url\((?!#)", text) == []
+
+
+def test_the_policy_lets_only_the_own_script_run() -> None:
+    text = page(day())
+    (policy,) = [value for tag, name, value in Page(text).attributes if tag == "meta" and name == "content" and "default-src" in value]
+    assert policy.startswith("default-src 'none'")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert [name for _tag, name, _value in Page(text).attributes if name.startswith("on")] == []
+
+
+def test_light_and_dark_have_every_colour() -> None:
+    css = re.findall(r"<style>(.*?)</style>", page(day()), re.DOTALL)[0]
+    light, dark = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    names = [set(re.findall(r"(--[a-z-]+):", block)) for block in (light, dark)]
+    assert names[0] == names[1]
+    assert set(re.findall(r"var\((--[a-z-]+)\)", css)) <= names[0]
+
+
+def test_an_empty_history_is_a_page_that_says_so() -> None:
+    report = model.build([], NOW, 24)
+    parsed = Page(page(report))
+    assert (parsed.open, parsed.wrong) == ([], [])
+    assert "no tick in the last 24 h" in "".join(parsed.texts)
+    assert "svg" not in parsed.tags
+    assert "no tick in the last 24 h" in report_text.render(report, datetime.UTC)
+
+
+def test_a_single_tick_is_drawn() -> None:
+    report = model.build(builders.text([line()]), NOW, 24)
+    assert Page(page(report)).tags.count("svg") == 5
+    assert "instances" in report_text.render(report, datetime.UTC)
+
+
+def test_a_huge_history_makes_no_huge_page() -> None:
+    """A fortnight of ticks, every second one a step: the page stays one that a browser opens at once."""
+    lines = [json.dumps(line(NOW - 60 * index, "out" if index % 2 else "in")) for index in range(20_000)]
+    text = page(model.build(lines, NOW, 24 * 14, settings=builders.SETTINGS))
+    assert len(text) < 1_000_000
+    assert text.count("<tr") == report_html.LISTED + 1
+    assert f"{20_000 - report_html.LISTED} earlier ones are in the log only" in text
+
+
+def test_steps_lead_to_their_lines() -> None:
+    text = page(day())
+    aims = set(re.findall(r'href="#(decision-\d+)"', text))
+    assert len(aims) > 5
+    assert aims <= set(re.findall(r'id="(decision-\d+)"', text))
+
+
+def test_the_timeline_shows_what_was_unknown_and_when_nobody_looked() -> None:
+    report = day()
+    points = report_chart.columns(report)
+    axis = report_chart.Axis.of(report, datetime.UTC)
+    (silence,) = report_chart.silences(report)
+    assert silence[1] - silence[0] > 1800
+    assert sum(point.after_silence for point in points) == 1
+    panel = report_chart.metric_panel(report, axis, points, "cpu")
+    assert panel.svg.count('class="silent"') == 1
+    assert panel.svg.count('class="unknown"') > 1
+    # The line breaks at both.
+    assert panel.svg.count('class="line"') == 3
+
+
+@pytest.mark.parametrize(
+    ("highest", "unit", "top"),
+    [(0.0, "", 1e-09), (3, "%", 100), (140, "%", 200), (7, "", 8), (900, "/min", 1000), (1000, "/min", 1500)],
+)
+def test_axes_end_at_round_numbers(highest: float, unit: str, top: float) -> None:
+    assert report_chart.nice_top(highest, unit) == pytest.approx(top, rel=1.0 if highest == 0 else 1e-9)
+
+
+# --- the text ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_text_says_what_the_page_says() -> None:
+    report = day()
+    text = report_text.render(report, datetime.UTC)
+    for words in ("WORTH A LOOK", "CPU", "of 70 %", "scaled in", "botserver-4", "Looked at again", "max 8", "21:00"):
+        assert words in text
+    lines = {row[2:15].strip(): row[16 : 16 + report_text.COLUMNS] for row in text.splitlines()}
+    assert report_text.UNKNOWN in lines["CPU"]
+    assert report_text.SILENT in lines["instances"]
+    assert {"+", "-", "x"} <= set(lines["what it did"])
+
+
+def test_the_text_fits_the_terminal_and_cannot_command_it() -> None:
+    for report in (day(), poisoned()):
+        lines = report_text.render(report, datetime.UTC).splitlines()
+        assert max(map(len, lines)) <= report_text.WIDTH
+        assert all(line.isprintable() for line in lines)

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module autoscale_report reads, returns and writes."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import stat
+import typing as t
+
+import pytest
+import report_builders as builders
+from report_builders import NOW, line
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, report_run
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Unreachable
+
+FLEET = [{"name": "botserver-1", "slot": 1, "state": "active", "status": "Running"}]
+
+
+@pytest.fixture
+def lxd(monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
+    """What LXD says; a test may change it."""
+    kept: dict[str, t.Any] = {"autoscale": {"controls": {"pause": None, "pin": 3}}, "lock": None, "note": ""}
+    monkeypatch.setattr(report_run, "connect", lambda options: object())
+    monkeypatch.setattr(controller, "info", lambda _lxd, options, now: kept)
+    monkeypatch.setattr(report_run, "observe", lambda _lxd: {})
+    monkeypatch.setattr(report_run, "fleet_facts", lambda _lxd, observed, subnet: FLEET)
+    return kept
+
+
+def options(**more: t.Any) -> dict[str, t.Any]:
+    plain: dict[str, t.Any] = {"dest": None, "logs": [], "hours": 24.0, "settings": builders.SETTINGS, "title": None}
+    plain |= {"project": "gb", "subnet": "10.87.0.0/24"}
+    return {**plain, **more}
+
+
+def log(folder: pathlib.Path, name: str, *lines: t.Mapping[str, t.Any], age: float = 0.0) -> str:
+    """A log whose last line was written ``age`` seconds ago."""
+    file = folder / name
+    file.write_text("\n".join(builders.text(lines)) + "\n", encoding="utf-8")
+    os.utime(file, (NOW - age, NOW - age))
+    return str(file)
+
+
+def test_log_and_rotations_are_read_and_those_of_before_are_not(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    current = log(tmp_path, "decisions.jsonl", line(NOW - 30), line(NOW))
+    log(tmp_path, "decisions.jsonl.1", line(NOW - 90, "out"), line(NOW - 60, "in"), age=60)
+    log(tmp_path, "decisions.jsonl.2", line(NOW - 120), age=2 * 86400)
+    log(tmp_path, "decisions.jsonl-other", line(NOW - 150))
+    result = report_run.run(options(logs=[current, str(tmp_path / "is-not-there")]), NOW)
+    assert (result["ticks"], result["steps"], result["unreadable"]) == (4, {"out": 1, "in": 1, "reversals": 1}, 0)
+    assert result["mean_instances"] == 2.0
+    assert result["changed"] is False
+
+
+def test_a_log_that_is_no_text_stops_nothing(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    file = tmp_path / "decisions.jsonl"
+    file.write_bytes(b"\xff\xfe\x00rubbish\n" + builders.text([line(NOW)])[0].encode() + b"\n")
+    result = report_run.run(options(logs=[str(file)]), NOW)
+    assert (result["ticks"], result["unreadable"]) == (1, 1)
+
+
+def test_a_log_that_cannot_be_read_is_named(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    (tmp_path / "decisions.jsonl").mkdir()
+    with pytest.raises(InvalidInput, match=r"decisions.jsonl cannot be read: Is a directory"):
+        report_run.run(options(logs=[str(tmp_path / "decisions.jsonl")]), 0.0)
+
+
+def test_what_lxd_remembers_is_in_the_report(lxd: dict[str, t.Any]) -> None:
+    lxd["autoscale"]["decisions"] = [line(NOW, reason="out of the memory of LXD")]
+    result = report_run.run(options(), NOW)
+    assert result["concerns"] == [{"text": "Pinned to 3 instances until somebody unpins it.", "grave": False}]
+    assert result["verdict"] == "warn"
+    assert "out of the memory of LXD" in result["text"]
+    assert "botserver-1" in result["text"]
+
+
+def test_where_lxd_is_down_the_log_is_told_and_that_comes_first(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(_options: t.Any) -> t.Any:
+        raise Unreachable("LXD at unix:/x does not answer.")
+
+    monkeypatch.setattr(report_run, "connect", down)
+    result = report_run.run(options(logs=[log(tmp_path, "decisions.jsonl", line(NOW))]), NOW)
+    assert (result["ticks"], result["verdict"], result["concerns"][0]["grave"]) == (1, "bad", True)
+    assert result["concerns"][0]["text"].endswith("LXD at unix:/x does not answer.")
+
+
+def test_the_page_is_written_whole_and_for_its_owner_only(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    dest = tmp_path / "new" / "report.html"
+    result = report_run.run(options(dest=str(dest)), NOW)
+    assert (result["changed"], result["dest"]) == (True, str(dest))
+    assert dest.read_text(encoding="utf-8").endswith("</html>\n")
+    assert stat.S_IMODE(dest.stat().st_mode) == 0o600
+    assert [file.name for file in dest.parent.iterdir()] == ["report.html"]
+
+
+def test_check_mode_writes_nothing_and_says_the_same(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    dest = tmp_path / "report.html"
+    checked = report_run.run(options(dest=str(dest)), NOW, check=True)
+    assert not dest.exists()
+    assert checked == report_run.run(options(dest=str(dest)), NOW)
+
+
+def test_a_place_that_takes_no_page_is_named(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInput, match=r"cannot be written to .*/file/report.html"):
+        report_run.run(options(dest=str(tmp_path / "file" / "report.html")), NOW)
+
+
+def test_hours_must_be_some(lxd: dict[str, t.Any]) -> None:
+    with pytest.raises(InvalidInput, match="must be above 0"):
+        report_run.run(options(hours=0.0), NOW)
