@@ -4,7 +4,8 @@
 """Write the reference pages of docs/ from their sources; with ``--check`` only say which are stale (exit status 1).
 
 Modules and plugins come from their own documentation as ansible-doc sees it, roles from their argument specs, the
-settings page from tools/settings_page.py. A page whose source is gone is removed.
+settings page from tools/settings_page.py, the network page from the table of who may speak to whom. A page whose source is gone is
+removed.
 """
 
 from __future__ import annotations
@@ -123,6 +124,21 @@ def role_pages(environment: jinja2.Environment) -> t.Iterator[tuple[str, str, st
         yield "roles", role, text
 
 
+def network_page(environment: jinja2.Environment) -> str:
+    """The chapter on who may speak to whom, from the table that the rules of nftables are made of."""
+    sys.path.append(str(ROOT / ".build" / "collections"))
+    from ansible_collections.generalbots.scaling.plugins.module_utils.exposure import table
+    from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import RANGES, VIRTUAL
+
+    doors = [(door.to, _door_ports(door, table.PORTS), ", ".join(door.sources), door.purpose) for door in table.DOORS]
+    return environment.get_template("network.md.j2").render(doors=doors, components=table.COMPONENTS, ranges=RANGES, virtual=VIRTUAL)
+
+
+def _door_ports(door: t.Any, variables: t.Mapping[str, tuple[str, int]]) -> str:
+    ports = [f"{variables[port][1]} (`{variables[port][0]}`)" if port in variables else str(port) for port in door.ports]
+    return f"{', '.join(ports)} {door.protocol}".strip()
+
+
 def pages() -> dict[pathlib.Path, str]:
     """Every page that this program makes, by its path."""
     environment = _environment()
@@ -130,6 +146,7 @@ def pages() -> dict[pathlib.Path, str]:
     made = {ROOT / "docs" / folder / f"{name}.md": text for folder, name, text in found}
     chapters = {title: sorted((name, folder) for folder, name, _text in found if folder == chapter) for chapter, title in CHAPTERS.items()}
     made[ROOT / "docs" / "reference.md"] = environment.get_template("index.md.j2").render(chapters=chapters)
+    made[ROOT / "docs" / "network.md"] = network_page(environment)
     return {path: text.rstrip("\n") + "\n" for path, text in made.items()}
 
 

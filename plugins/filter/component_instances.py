@@ -38,9 +38,15 @@ options:
     type: dict
     default: {}
   first_devices:
-    description: Further devices of the first one, by name.
+    description: Further devices of the first one, by name. Null for one that shall not be there.
     type: dict
     default: {}
+  shares_address:
+    description:
+      - They share a virtual address. Their network cards then let them use addresses of others, because LXD knows of no second address
+        that a card may have.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -62,9 +68,9 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import NO_SPOOFING, address, instance_name
 
-Devices = t.Mapping[str, t.Mapping[str, t.Any]]
+Devices = t.Mapping[str, t.Mapping[str, t.Any] | None]
 
 
 def component_instances(
@@ -76,26 +82,29 @@ def component_instances(
     image: str,
     limits: t.Mapping[str, t.Any] | None = None,
     first_devices: Devices | None = None,
+    shares_address: bool = False,
 ) -> list[dict[str, t.Any]]:
     """The instances of a component; raises AnsibleFilterError where a slot has no address."""
     try:
-        return [_instance(component, slot, subnet, network, image, limits, first_devices) for slot in range(1, int(count) + 1)]
+        slots = range(1, int(count) + 1)
+        cards = {slot: _card(component, slot, subnet, network, shares_address) for slot in slots}
     except InvalidInput as error:
         raise AnsibleFilterError(str(error)) from error
+    return [
+        {
+            "name": instance_name(component, slot),
+            "image": image,
+            "limits": dict(limits or {}),
+            "config": {"user.gb.slot": str(slot), "user.gb.state": "active"},
+            "devices": {"eth0": cards[slot], **((first_devices or {}) if slot == 1 else {})},
+        }
+        for slot in slots
+    ]
 
 
-def _instance(
-    component: str, slot: int, subnet: str, network: str, image: str, limits: t.Mapping[str, t.Any] | None, first: Devices | None
-) -> dict[str, t.Any]:
-    own_address = address(subnet, component, slot)
-    nic = {"type": "nic", "name": "eth0", "network": network, "ipv4.address": own_address, "security.mac_filtering": "true"}
-    return {
-        "name": instance_name(component, slot),
-        "image": image,
-        "limits": dict(limits or {}),
-        "config": {"user.gb.slot": str(slot), "user.gb.state": "active"},
-        "devices": {"eth0": nic, **((first or {}) if slot == 1 else {})},
-    }
+def _card(component: str, slot: int, subnet: str, network: str, shares_address: bool) -> dict[str, str]:
+    card = {"type": "nic", "name": "eth0", "network": network, "ipv4.address": address(subnet, component, slot), **NO_SPOOFING}
+    return {**card, "security.ipv4_filtering": "false"} if shares_address else card
 
 
 class FilterModule:

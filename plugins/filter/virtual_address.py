@@ -5,11 +5,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: virtual_address
-short_description: Check the address that several proxies share
+short_description: The address that several proxies share
 version_added: "0.1.0"
 author: The generalbots.scaling contributors (@generalbots)
 description:
   - Gives the address back if it may be the virtual address of proxies in a subnet, where the second to the ninth address are kept for this.
+    For an empty one, gives the first of them.
 positional: subnet
 options:
   _input:

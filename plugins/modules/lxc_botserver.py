@@ -103,6 +103,12 @@ options:
     description: Where in the instance the environment file is.
     type: path
     default: /opt/gbo/bin/.env
+  firewall_rules:
+    description:
+      - What an instance loads into nftables when it starts, as P(generalbots.scaling.exposure_rules#filter) makes it. Written into each
+        instance that does not run; in running ones it is left to the role C(firewall), which loads it as well.
+      - Without it, what the table of the collection allows a botserver.
+    type: str
   port:
     description: The port that botserver listens on.
     type: int
@@ -229,6 +235,7 @@ SPEC = LXD_SPEC.merge(RUN_SPEC).merge(
             "limits": {"type": "dict", "options": LIMIT_OPTIONS},
             "environment": {"type": "dict", "no_log": True},
             "environment_path": {"type": "path", "default": "/opt/gbo/bin/.env"},
+            "firewall_rules": {"type": "str"},
             "port": {"type": "int", "default": 8080},
             "proxy_port_base": {"type": "int"},
             "proxy_listen": {"type": "str", "default": "127.0.0.1"},

@@ -17,8 +17,9 @@ import typing as t
 from bench_lab import BRIDGE, ENVIRONMENT, HTTPS_PORT, LIMITS, PROJECT, SUBNET, Lab, healthy
 from bench_results import Record, within
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.exposure.rules import rule_set
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import environment_file
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import RULES_PATH, environment_file
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import limits_config
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
@@ -89,8 +90,10 @@ def bare_start(lab: Lab, fingerprint: str) -> float:
     begun = time.perf_counter()
     try:
         lab.run(*client, "init", fingerprint, name, stdin=json.dumps({"config": config, "devices": {"eth0": nic}}))
-        # Without its environment botserver does not start.
+        # Without its environment botserver does not start, and without its rules it answers nobody.
         lab.run(*client, "file", "push", "--mode", "0600", "-", f"{name}/opt/gbo/bin/.env", stdin=environment_file(ENVIRONMENT).decode())
+        rules = rule_set("botserver", SUBNET)
+        lab.run(*client, "file", "push", "--mode", "0644", "-", f"{name}{RULES_PATH}", stdin=rules)
         lab.run(*client, "start", name)
         wait_for(f"{name} to answer", lambda: healthy(where), bool, timeout=60, interval=POLL)
         return time.perf_counter() - begun

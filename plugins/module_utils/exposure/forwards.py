@@ -12,7 +12,7 @@ import dataclasses
 import ipaddress
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, InvalidInput, Refused
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
 
@@ -39,8 +39,13 @@ class Forward:
 
 
 def observe(lxd: Lxd, network: str) -> list[Json]:
-    """All forwards of the network as the daemon shows them."""
-    found, _etag = lxd.get(f"networks/{network}/forwards", recursion="1", project=GLOBAL)
+    """All forwards of the network as the daemon shows them; a network that does not exist has none."""
+    try:
+        found, _etag = lxd.get(f"networks/{network}/forwards", recursion="1", project=GLOBAL)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return []
     return list(found or [])
 
 

@@ -25,6 +25,8 @@ RANGES: t.Mapping[str, tuple[int, int]] = {
     "control": (90, 9),
     "botserver": (100, 150),
 }
+#: what of a network card keeps its instance from using the addresses of others: rules of nftables trust addresses
+NO_SPOOFING: t.Mapping[str, str] = {"security.mac_filtering": "true", "security.ipv4_filtering": "true"}
 #: first and last offset in the subnet that a virtual address may have: no slot is there
 VIRTUAL = (2, 9)
 
@@ -65,12 +67,14 @@ def component_range(subnet: str, component: str) -> tuple[str, str]:
 
 
 def virtual_address(subnet: str, wanted: str) -> str:
-    """``wanted`` if it may be the address that several proxies share.
+    """``wanted`` if it may be the address that several proxies share; the first that may be if it is empty.
 
     :raises InvalidInput: no IPv4 address, or one that is not kept free for this in the subnet
     """
     base = _network(subnet).network_address
     first, last = base + VIRTUAL[0], base + VIRTUAL[1]
+    if not wanted:
+        return str(first)
     try:
         given = ipaddress.IPv4Address(wanted)
     except ValueError as error:

@@ -17,7 +17,9 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
     InvalidInput,
 )
+from ansible_collections.generalbots.scaling.plugins.module_utils.exposure.rules import rule_set
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import (
+    NO_SPOOFING,
     address,
     instance_name,
 )
@@ -45,6 +47,8 @@ DEADLINE_KEY = "user.gb.drain-deadline"
 IMAGE_KEY = "user.gb.image"
 FAILURE_KEY = "user.gb.failure"
 PROTECTED_KEY = "user.gb.protected"
+#: what an instance loads into nftables when it starts
+RULES_PATH = "/etc/gb-exposure.nft"
 GATE_UNITS = ("gb-gate.socket", "gb-gate.service")
 FLEET_STATES = ("present", "started", "draining", "stopped", "failed", "absent")
 #: the state of a slot → the power state that goes with it
@@ -53,7 +57,10 @@ _POWER = {"present": "present", "started": "started", "draining": "present", "st
 
 @dataclasses.dataclass(frozen=True)
 class FleetSpec:
-    """The fleet as the user describes it. Sizes and rates are written as LXD writes them; times are seconds."""
+    """The fleet as the user describes it. Sizes and rates are written as LXD writes them; times are seconds.
+
+    ``firewall_rules`` is what nft loads in every instance; None for what the table of the collection allows a botserver.
+    """
 
     subnet: str
     network: str
@@ -63,6 +70,7 @@ class FleetSpec:
     limits: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     environment: t.Mapping[str, str] | None = None
     environment_path: str = "/opt/gbo/bin/.env"
+    firewall_rules: str | None = None
     port: int = 8080
     proxy_port_base: int | None = None
     proxy_listen: str = "127.0.0.1"
@@ -150,7 +158,7 @@ def instance_spec(spec: FleetSpec, slot: int) -> InstanceSpec:
     """The instance of a slot as the fleet wants it, in no particular state."""
     config, card = limits_config(spec.limits)
     own_address = address(spec.subnet, COMPONENT, slot)
-    nic = {"type": "nic", "network": spec.network, "name": "eth0", "ipv4.address": own_address, "security.mac_filtering": "true", **card}
+    nic = {"type": "nic", "network": spec.network, "name": "eth0", "ipv4.address": own_address, **NO_SPOOFING, **card}
     devices: dict[str, t.Mapping[str, str] | None] = {"eth0": nic}
     proxy = proxy_device(spec, slot)
     if proxy:
@@ -162,8 +170,19 @@ def instance_spec(spec: FleetSpec, slot: int) -> InstanceSpec:
         image=spec.image,
         config={SLOT_KEY: str(slot), **config},
         devices=devices,
-        files=environment,
+        files=(*environment, File(RULES_PATH, _rules(spec).encode(), mode="0644")),
     )
+
+
+def _rules(spec: FleetSpec) -> str:
+    return rule_set(COMPONENT, spec.subnet, ports={"botserver": spec.port}) if spec.firewall_rules is None else spec.firewall_rules
+
+
+def for_its_power(base: InstanceSpec, instance: Instance | None) -> InstanceSpec:
+    """Without the rules if the instance runs: there they are loaded as well as written, which is the role firewall's business."""
+    if instance is None or instance.status != "Running":
+        return base
+    return dataclasses.replace(base, files=tuple(file for file in base.files if file.path != RULES_PATH))
 
 
 def proxy_device(spec: FleetSpec, slot: int) -> tuple[str, dict[str, str]] | None:
@@ -209,7 +228,7 @@ def _in_state(base: InstanceSpec, spec: FleetSpec, instance: Instance | None, st
         marks = {key: value for key, value in marks.items() if value is not None}
         if spec.image_version:
             marks[IMAGE_KEY] = spec.image_version
-    return dataclasses.replace(base, config={**base.config, **marks})
+    return dataclasses.replace(for_its_power(base, instance), config={**base.config, **marks})
 
 
 def _marks(spec: FleetSpec, instance: Instance | None, state: str, now: float) -> dict[str, str | None]:

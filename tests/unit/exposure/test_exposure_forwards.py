@@ -11,6 +11,7 @@ import typing as t
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError
 from ansible_collections.generalbots.scaling.plugins.modules import lxc_forward
 
 HTTPS = {"listen_port": 443, "target_address": "10.87.0.5", "target_port": 443}
@@ -26,8 +27,11 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.forwards: dict[str, dict[str, t.Any]] = {}
         self.calls: list[str] = []
+        self.missing = False
 
     def get(self, path: str, **query: str) -> tuple[t.Any, str]:
+        if self.missing:
+            raise ApiError("no such network", status=404)
         assert (path, query) == ("networks/gbbr0/forwards", {"recursion": "1", "project": "default"})
         return [{"listen_address": address, **body} for address, body in self.forwards.items()], ""
 
@@ -113,6 +117,11 @@ def test_forwards_of_others_are_left_and_their_address_is_refused(network: FakeN
     )
     assert "for project gb-other" in call({**SITE, "listen_address": "192.0.2.2"})["msg"]
     assert network.calls == []
+
+
+def test_a_network_that_is_gone_has_no_forwards(network: FakeNetwork, call: Call) -> None:
+    network.missing = True
+    assert call()["changed"] is False
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_the_filter_says_what_is_wrong() -> None:
 
 @pytest.mark.parametrize(("given", "said"), [("10.87.0.10", "10.87.0.2 to 10.87.0.9"), ("10.88.0.2", "are kept"), ("vip", "no IPv4")])
 def test_a_virtual_address_that_a_slot_may_have_is_refused(given: str, said: str) -> None:
-    assert virtual_address("10.87.0.9", SUBNET) == "10.87.0.9"
+    assert (virtual_address("10.87.0.9", SUBNET), virtual_address("", SUBNET)) == ("10.87.0.9", "10.87.0.2")
     with pytest.raises(AnsibleFilterError, match=said):
         virtual_address(given, SUBNET)
 

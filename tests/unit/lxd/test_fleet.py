@@ -8,7 +8,9 @@ from __future__ import annotations
 import pytest
 from fake_daemon import FakeDaemon
 
+from ansible_collections.generalbots.scaling.plugins.filter.component_instances import component_instances
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+from ansible_collections.generalbots.scaling.plugins.module_utils.exposure.rules import rule_set
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import (
     FleetSpec,
@@ -50,6 +52,35 @@ def test_count_takes_the_lowest_slots_and_is_idempotent(daemon: FakeDaemon) -> N
     bring(daemon, "started", count=2)
     assert now(daemon) == {"active": [1, 2], "free": [3, 4]}
     assert bring(daemon, "started", count=2) == []
+
+
+def test_an_instance_has_its_rules_before_it_starts_and_a_warm_one_gets_the_newer_ones(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1)
+    written = daemon.calls.index("write botserver-1 /etc/gb-exposure.nft 0644")
+    assert written < daemon.calls.index("start botserver-1")
+    assert daemon.files["botserver-1", "/etc/gb-exposure.nft"] == rule_set("botserver", SUBNET).encode()
+    bring(daemon, "stopped", [1])
+    assert bring(daemon, "started", [1], firewall_rules="new")[-2:] == ["write botserver-1: /etc/gb-exposure.nft", "start botserver-1"]
+    assert daemon.files["botserver-1", "/etc/gb-exposure.nft"] == b"new"
+
+
+def test_rules_of_a_running_instance_are_left_to_who_loads_them(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1)
+    assert bring(daemon, "started", count=1, firewall_rules="new") == []
+
+
+def test_the_ports_of_the_rules_are_those_of_the_fleet(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1, port=9000)
+    assert b"tcp dport 9000" in daemon.files["botserver-1", "/etc/gb-exposure.nft"]
+
+
+def test_no_instance_can_use_the_address_of_another(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1)
+    card = daemon.instances["botserver-1"]["devices"]["eth0"]
+    assert (card["security.mac_filtering"], card["security.ipv4_filtering"]) == ("true", "true")
+    one, two = (component_instances("proxy", 1, subnet=SUBNET, network="gbbr0", image="x", shares_address=many) for many in (False, True))
+    assert one[0]["devices"]["eth0"] == {**card, "ipv4.address": "10.87.0.11"}
+    assert two[0]["devices"]["eth0"] == {**card, "ipv4.address": "10.87.0.11", "security.ipv4_filtering": "false"}
 
 
 def test_a_gap_is_filled_and_never_collided_with(daemon: FakeDaemon) -> None:
@@ -106,7 +137,7 @@ def test_what_leaves_is_not_brought_up_to_date_on_its_way(daemon: FakeDaemon) ->
     bring(daemon, "started", count=1)
     steps = bring(daemon, "draining", [1], limits={"memory": "1GiB"}, environment={"A": "b"})
     assert steps[0] == "update botserver-1: user.gb.state, user.gb.drain-deadline"
-    assert daemon.files == {}
+    assert [path for _name, path in daemon.files] == ["/etc/gb-exposure.nft"]
 
 
 def test_a_slot_without_an_instance_is_already_gone(daemon: FakeDaemon) -> None:
