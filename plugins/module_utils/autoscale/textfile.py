@@ -26,6 +26,8 @@ Values = t.Mapping[Labels, float]
 
 #: what can go wrong in a tick; each is there from the first tick on, so that its first increase is seen as one
 ERROR_KINDS = ("start", "unready", "drain_timeout", "stop", "source", "engine", "proxy", "settings", "other")
+#: those that are no failure of a step: the tick goes on without what it could not read, and says so by other metrics
+READING = frozenset({"source", "proxy", "settings"})
 DIRECTIONS = ("out", "in")
 ACTIONS = (*DIRECTIONS, "hold")
 STATES = ("active", "draining", "warm", "failed")
@@ -244,6 +246,10 @@ def _last_steps(seen: Seen) -> Values:
     return {_labels(direction=one): at for one, at in found.items() if at is not None}
 
 
+def _failed(seen: Seen) -> int:
+    return sum(count for kind, count in seen.errors.items() if kind not in READING)
+
+
 def _decisions(seen: Seen) -> Values:
     """The decision of this tick, if it came to one; there are as many series as the policy has rules."""
     if not seen.decision:
@@ -299,7 +305,7 @@ FAMILIES: tuple[Family, ...] = (
         "What went wrong in ticks.",
         lambda seen: {_labels(kind=name): float(n) for name, n in seen.errors.items()},
     ),
-    Family("scaling_errors", "counter", "What went wrong in ticks, of all kinds.", _plain(lambda seen: sum(seen.errors.values()))),
+    Family("scaling_errors", "counter", "Steps and ticks that failed, whatever the kind.", _plain(_failed)),
     _own("current_instances", "gauge", "Instances that make up the fleet.", _decided("current"), COUNT),
     _own("desired_instances", "gauge", "Instances that shall make up the fleet.", _decided("desired"), COUNT),
     _own("min_instances", "gauge", "Lower bound of the fleet.", _setting("scale-min-instances"), COUNT),

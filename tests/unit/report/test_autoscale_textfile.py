@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a tick writes for node exporter; promtool's opinion of it is asked in tests/alerts."""
+"""What a tick writes for node exporter; promtool's opinion of it is asked in test_autoscale_alerts.py."""
 
 from __future__ import annotations
 
@@ -101,6 +101,12 @@ def test_counters_go_on_from_the_text_that_is_replaced() -> None:
     assert one(third, OWN + "decisions_total", action="out", rule="over-threshold", project="p") == 1
     assert [one(third, OWN + "errors_total", kind=kind, project="p") for kind in ("start", "drain_timeout")] == [1, 2]
     assert one(third, "scaling_errors", project="p") == 3
+
+
+def test_what_could_not_be_read_is_no_failed_step() -> None:
+    text = tick(errors={"source": 1, "proxy": 1, "settings": 1, "unready": 1})
+    assert one(text, "scaling_errors") == 1
+    assert one(text, OWN + "errors_total", kind="source") == 1
 
 
 def test_every_kind_of_error_is_there_before_it_happens_and_no_other() -> None:
