@@ -87,7 +87,7 @@ def _family(family: t.Any) -> str:
     )
     from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import NAMED
 
-    named = [key for prefix, key in NAMED.items() if prefix.startswith(family.prefix)]
+    named = [one.key for one in NAMED if one.prefix.startswith(family.prefix)]
     return head + "".join(_row(key) for key in [*family.keys, *named])
 
 

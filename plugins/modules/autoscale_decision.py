@@ -12,11 +12,13 @@ author:
   - The generalbots.scaling contributors (@generalbots)
 description:
   - Computes one decision of the autoscaler from what was measured and what is remembered. It connects to nothing and changes nothing.
-  - Any metric over its threshold scales out; all of them must agree to scale in. A step is one instance.
+  - Any metric may scale out; all of them must agree to scale in. How far follows from the load, its trend and its noise; the rules
+    C(scale-rule-*) take one instance at a time beside that.
   - An unknown metric blocks a step in and not a step out. If nothing at all is known, the fleet is held and RV(decision.alert) is true.
-  - Before a step in, the load is projected onto one instance less; a tenth of every threshold must stay free.
-  - A fleet outside of C(scale-min-instances) and C(scale-max-instances) is led back, one step at a time, without regard to the cooldown.
-  - A step out blocks the next steps out and in for C(scale-cooldown-seconds), a step in only the next step in.
+  - Before a step in, the load is projected onto the smaller fleet; a tenth of every threshold must stay free.
+  - A fleet outside of C(scale-min-instances) and C(scale-max-instances) is led back without regard to the cooldown.
+  - A step in never delays a step out.
+  - Instances that stay unhealthy are replaced, the new one first.
   - With C(scale-enabled) false nothing is touched, the bounds included.
 attributes:
   check_mode:
@@ -103,32 +105,55 @@ decision:
       description: Instances that shall make it up.
       type: int
       sample: 2
+    start:
+      description: The slots to start.
+      type: list
+      elements: int
+      sample: [2, 3]
+    drain:
+      description: The slots to drain; never together with C(start).
+      type: list
+      elements: int
+      sample: []
+    replace:
+      description: The unhealthy slots whose replacement is under way.
+      type: list
+      elements: int
+      sample: []
     slot:
-      description: The slot to start or to drain; null on V(hold).
+      description: The first slot to start or to drain; null on V(hold).
       type: int
       sample: 2
+    recommended:
+      description: The size that the load alone asks for within the bounds; null where that cannot be told.
+      type: int
+      sample: 3
+    next:
+      description: What comes next, in words.
+      type: str
+      sample: looked at again in 30 s
     rule:
       description: The rule that spoke, also if it was held back.
       type: str
-      sample: over-threshold
+      sample: proportional
     reason:
       description: What was seen, what follows from it or what held it back, and what comes next, in words.
       type: str
-      sample: "CPU 84 % is over its threshold of 70 %: start slot 2, 1 to 2 instances; looked at again in 30 s."
+      sample: "CPU 90 % of 70 % (in all 90 % now) needs 2 instances: start slot 2, 1 to 2 instances; looked at again in 30 s."
     metrics:
       description:
         - For each metric its mean over what is known (C(value)), the same with the unknown counted as idle (C(floor)), its projection onto
-          one instance less (C(projected)), its C(threshold), C(unit), how many could not be read (C(missing)), and whether it asks for
-          another instance (C(over)). Null is unknown.
+          one instance less (C(projected)), its C(threshold), C(unit), how many could not be read (C(missing)), and whether it is over
+          its threshold (C(over)). Null is unknown.
       type: dict
       sample: {"cpu": {"value": 84.0, "floor": 84.0, "projected": null, "threshold": 70, "unit": "%", "missing": 0, "over": true}}
     guards:
-      description: The guards that held the step back, each with C(name) and C(reason).
+      description: The guards that held the step back or made it smaller, each with C(name) and C(reason).
       type: list
       elements: dict
       sample: []
     alert:
-      description: Whether a person should look, because the autoscaler is blind.
+      description: Whether a person should look, because the autoscaler is blind, gave up, or most instances are unhealthy.
       type: bool
       sample: false
     time:

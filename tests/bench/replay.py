@@ -21,6 +21,7 @@ import pathlib
 import sys
 import typing as t
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.history import learn, stepped
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 
@@ -79,8 +80,9 @@ def ours() -> Scaler:
             for slot, at in enumerate(fleet.started, start=1)
         )
         decision = decide(Facts(now, seen), policy, history)
+        history = learn(history, decision)
         if decision.action != "hold":
-            history = dataclasses.replace(history, **{f"last_{decision.action}": now})
+            history = stepped(history, decision.action, now)
         return decision.desired
 
     return size

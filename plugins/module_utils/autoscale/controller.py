@@ -83,7 +83,8 @@ def _result(
     before_lock = lock.found(keys)
     differences = Plan()
     differences.differ("lock", _plain(before_lock), _plain(after_lock))
-    for name in ("history", "pending", "failures"):
+    differences.differ("history", *(_steps(one) for one in (before, state)))
+    for name in ("pending", "failures"):
         differences.differ(name, before.as_dict()[name], state.as_dict()[name])
     return {
         "changed": changed,
@@ -94,6 +95,11 @@ def _result(
         "autoscale": state.as_dict(),
         "note": note if after is None else "",
     }
+
+
+def _steps(state: State) -> dict[str, t.Any]:
+    """Of what decisions look back on, what a person would want to see change."""
+    return {name: getattr(state.history, name) for name in ("last_out", "last_in")}
 
 
 def _plain(there: lock.Lock | None) -> dict[str, t.Any] | None:

@@ -135,6 +135,7 @@ def _instance(
         started_at=number(one.get("started_at")),
         protected=one.get("protected") is True,
         in_flight=upstreams.in_flight(address),
+        image=str(one.get("image") or ""),
     )
     if not seen.counts:
         return seen

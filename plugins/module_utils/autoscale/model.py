@@ -12,19 +12,59 @@ import dataclasses
 import math
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import Schedule
 
 Action = t.Literal["out", "in", "hold"]
 Direction = t.Literal["out", "in"]
 Pause = t.Literal["in", "out", "both"]
+Sizing = t.Literal["proportional", "steps"]
 
 #: LXD's states in which an instance takes up its slot and does, or is about to do, work
 LIVE = frozenset({"Running", "Ready", "Starting"})
 
 
 @dataclasses.dataclass(frozen=True)
+class StepRule:
+    """A rule of config.csv: one instance more while its metric is above ``level``, or one less while it is below."""
+
+    name: str
+    """What follows ``scale-rule-``."""
+    metric: str
+    level: float
+    direction: Direction
+
+    @property
+    def key(self) -> str:
+        """Its key in config.csv."""
+        return f"scale-rule-{self.name}"
+
+    def speaks(self, value: float) -> bool:
+        """Whether a value of its metric is beyond the level."""
+        return value > self.level if self.direction == "out" else value < self.level
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """The most that one step may change the fleet: the larger of a count of instances and a share of its size in per cent."""
+
+    count: int = 1
+    percent: float = 0.0
+
+    def of(self, size: int) -> int:
+        """The most for a fleet of that size, at least 1."""
+        return max(self.count, math.floor(size * self.percent / 100), 1)
+
+
+CPU_LOW = StepRule("cpu-low", "cpu", 30.0, "in")
+
+
+@dataclasses.dataclass(frozen=True)
 class Policy:
-    """The user's wishes. A threshold of None means that its metric is not asked at all."""
+    """The user's wishes: what config.csv says, and below that what ``gb_autoscale`` says.
+
+    The thresholds of CPU, memory and requests are what instances shall be used at; None means that nothing is aimed at.
+    Why each default is what it is stands in docs/autoscaling.md.
+    """
 
     enabled: bool = False
     min: int = 1
@@ -33,58 +73,64 @@ class Policy:
     memory: float | None = 80.0
     requests: float | None = 1000.0
     """Requests per minute and instance."""
-    cpu_low: float | None = 30.0
     cooldown: float = 300.0
     interval: float = 30.0
+    steps: tuple[StepRule, ...] = (CPU_LOW,)
+
+    sizing: Sizing = "proportional"
+    tolerance_out: float = 0.1
+    tolerance_in: float = 0.1
+    stabilisation: float | None = None
+    """Seconds; a step in must have been right for so long. None is the cooldown."""
+    cooldown_out: float = 0.0
+    cooldown_in: float = 0.0
+    """Seconds from one proportional step to the next in that direction; step rules rest for ``cooldown``."""
+    limit_out: Limit = Limit(4, 100.0)
+    limit_in: Limit = Limit(1, 50.0)
+    start_time: float = 60.0
+    """Seconds from a decision to the first request that a new instance serves; the load is extrapolated so far."""
+    margin: float = 1.2
+    """Standard deviations of the load's noise that are kept free above its forecast."""
     start_patience: float = 120.0
     """How long a started instance may take to become healthy before it counts as unhealthy and not as starting."""
-    headroom: float = 0.1
-    """What must stay free below every threshold after a step in, as a share of it: 0.1 is HPA's tolerance."""
+    warmup: float = 30.0
+    """Seconds from its start in which an instance's own figures count for no more than the others' mean."""
     panic_share: float = 0.5
-    """Below this share of healthy instances the cause is shared, and nothing is taken in."""
+    """Below this share of healthy instances the cause is shared: nothing is taken in and nothing replaced."""
+    heal: bool = True
+    heal_patience: float = 60.0
+    """Seconds for which an instance must have been unhealthy before it is replaced."""
+    max_unavailable: int = 1
+    """Replacements that may be under way at once."""
+    give_up_after: int = 3
+    """Starts in a row that may fail, and replacements in an hour, before no more are tried and a person is called."""
+    give_up_for: float = 600.0
+    """Seconds after which a start is tried again."""
+    pause: Pause | None = None
+    pin: int | None = None
+    schedules: tuple[Schedule, ...] = ()
 
-    def __post_init__(self) -> None:
-        for broken, message in _contradictions(self):
-            if broken:
-                raise InvalidInput(message)
+    @property
+    def calm(self) -> float:
+        """The stabilisation window in seconds."""
+        return self.cooldown if self.stabilisation is None else self.stabilisation
 
     @classmethod
-    def from_settings(cls, settings: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any] | None = None) -> Policy:
-        """The policy that typed settings, keyed by their config.csv names, ask for; a key that is absent has its default.
+    def from_settings(
+        cls, settings: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any] | None = None, sources: t.Collection[str] | None = None
+    ) -> Policy:
+        """See :func:`options.policy_of`."""
+        from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.options import policy_of
 
-        ``options`` is the mapping ``gb_autoscale``: what config.csv has no keys for.
+        return policy_of(settings, options, sources)
 
-        :raises InvalidInput: two settings contradict each other, or one asks for what this autoscaler cannot do
-        """
-        action = settings.get("scale-rule-cpu-low-action") or "down"
-        if action != "down":
-            raise InvalidInput(f"scale-rule-cpu-low-action is {action!r}; a rule on low CPU can only scale in: set it to down.")
-        given = {field: settings[key] for key, field in _SETTINGS.items() if key in settings}
-        return cls(**given)
+    def under(self, pause: Pause | None, pin: int | None) -> Policy:
+        """The policy with what an operator has set at run time, which wins over the inventory."""
+        return dataclasses.replace(self, pause=pause or self.pause, pin=pin or self.pin)
 
-
-_SETTINGS: t.Mapping[str, str] = {
-    "scale-enabled": "enabled",
-    "scale-min-instances": "min",
-    "scale-max-instances": "max",
-    "scale-cpu-threshold": "cpu",
-    "scale-memory-threshold": "memory",
-    "scale-request-threshold": "requests",
-    "scale-rule-cpu-low": "cpu_low",
-    "scale-cooldown-seconds": "cooldown",
-    "scale-check-interval": "interval",
-}
-
-
-def _contradictions(policy: Policy) -> t.Iterator[tuple[bool, str]]:
-    yield policy.min < 1, f"scale-min-instances is {policy.min}; it must be at least 1."
-    bounds = f"scale-min-instances ({policy.min}) is greater than scale-max-instances ({policy.max})"
-    yield policy.min > policy.max, f"{bounds}; lower one or raise the other."
-    clash = policy.cpu is not None and policy.cpu_low is not None and policy.cpu_low >= policy.cpu
-    levels = f"scale-rule-cpu-low ({policy.cpu_low}) is not below scale-cpu-threshold ({policy.cpu})"
-    yield clash, f"{levels}: the fleet would grow and shrink at once. Leave room between them."
-    yield policy.cooldown < 0, f"scale-cooldown-seconds is {policy.cooldown}; it cannot be negative."
-    yield policy.interval <= 0, f"scale-check-interval is {policy.interval}; it must be above 0."
+    def target(self, metric: str) -> float | None:
+        """What instances shall be used at by that metric, in its unit; None for metrics that only step rules ask."""
+        return {"cpu": self.cpu, "memory": self.memory, "requests": self.requests}.get(metric)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +148,8 @@ class InstanceFacts:
     cpu: float | None = None
     memory: float | None = None
     in_flight: int | None = None
+    image: str = ""
+    """The version of its image; the one that was started last has the current one."""
 
     @property
     def counts(self) -> bool:
@@ -125,14 +173,39 @@ class Facts:
     """How many proxies' rates are unknown; ``requests`` is then only a lower bound."""
     notes: tuple[str, ...] = ()
     """Why something is unknown, one sentence each."""
+    readings: t.Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    """What other sources say of the whole fleet, by metric; None where a source could not be read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What the fleet as a whole was asked for at a time, by metric: per cent of one instance, requests per minute."""
+
+    time: float
+    totals: t.Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """When the fleet last took a step in each direction."""
+    """What decisions look back on. All of it is bounded by :mod:`history`.
+
+    :param loads: totals of the metrics that move with the fleet, oldest first
+    :param needs: (time, instances) that the load asked for by proportional sizing, oldest first
+    :param unhealthy: since when each slot has been unhealthy without a break
+    :param replacing: unhealthy slots whose replacement was started, with the slot that replaces them
+    :param replaced: when replacements were started, oldest first
+    :param failed_starts: starts that failed since the last one that succeeded
+    """
 
     last_out: float | None = None
     last_in: float | None = None
+    loads: tuple[Load, ...] = ()
+    needs: tuple[tuple[float, float], ...] = ()
+    unhealthy: t.Mapping[int, float] = dataclasses.field(default_factory=dict)
+    replacing: t.Mapping[int, int] = dataclasses.field(default_factory=dict)
+    replaced: tuple[float, ...] = ()
+    failed_starts: int = 0
+    last_failed: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,17 +213,23 @@ class Metric:
     """One metric over the fleet.
 
     ``value`` is the mean over what is known. ``floor`` counts unknown instances as idle, so that what is unknown never
-    adds to the wish to scale out. ``projected`` is what the metric would be with one instance less.
+    adds to the wish to scale out; ``ceiling`` counts them as used up to the threshold, for a step in (HPA's rule for
+    missing pods). ``moves`` says whether an instance's share goes to the others when it leaves; ``count`` is how many
+    instances share it. ``projected`` is what it would be with one instance less.
     """
 
     name: str
     label: str
     unit: str
-    threshold: float
+    threshold: float | None = None
     value: float | None = None
     floor: float | None = None
-    projected: float | None = None
+    ceiling: float | None = None
     missing: int = 0
+    count: int = 0
+    moves: bool = False
+    whole: bool = True
+    """False if a part is missing that no rule can fill in, such as a proxy's requests."""
 
     @property
     def known(self) -> bool:
@@ -158,13 +237,37 @@ class Metric:
         return self.value is not None and not self.missing
 
     @property
+    def usable(self) -> bool:
+        """Whether a step in may rely on it: known, or unknown only of instances for which HPA's rule fills in."""
+        return self.value is not None and self.whole
+
+    @property
     def over(self) -> bool:
-        """Whether it asks for another instance, even if whatever is unknown were idle."""
-        return self.floor is not None and self.floor > self.threshold
+        """Whether it is beyond its threshold even if whatever is unknown were idle."""
+        return self.floor is not None and self.threshold is not None and self.floor > self.threshold
+
+    @property
+    def projected(self) -> float | None:
+        """What it would be with one instance less; infinite if none were left."""
+        return self.on(self.count - 1)
+
+    def on(self, count: int) -> float | None:
+        """What it would be if ``count`` instances shared it, what is unknown counted as in ``ceiling``."""
+        if self.ceiling is None or not self.moves:
+            return self.ceiling
+        return self.ceiling * self.count / count if count > 0 else math.inf
+
+    @property
+    def total(self) -> float | None:
+        """What the fleet as a whole is asked for, what is unknown counted as idle."""
+        return None if self.floor is None else self.floor * self.count
 
     def number(self, value: float | None) -> str:
         """A value of this metric in words."""
-        return "unknown" if value is None else f"{value:.0f}{self.unit}"
+        if value is None:
+            return "unknown"
+        digits = 0 if abs(value) >= 10 or value == round(value) else 1
+        return f"{value:.{digits}f}{self.unit}"
 
     def __str__(self) -> str:
         partly = f" ({self.number(self.floor)} with {self.missing} unknown as idle)" if self.missing and self.value is not None else ""
@@ -193,12 +296,34 @@ class Held:
 
 
 @dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a tick adds to the history.
+
+    :param totals: of the metrics that move, where they are wholly known
+    :param need: instances that the load asks for, before rounding; None where that cannot be told
+    :param window: seconds for which needs are worth remembering
+    :param unhealthy: slots of members that are not healthy
+    :param members: slots of the fleet
+    :param substitutes: for unhealthy slots, the one that is started now to replace them
+    :param healed: whether that is done for nothing but their health
+    """
+
+    totals: t.Mapping[str, float] = dataclasses.field(default_factory=dict)
+    need: float | None = None
+    window: float = 0.0
+    unhealthy: frozenset[int] = frozenset()
+    members: frozenset[int] = frozenset()
+    substitutes: t.Mapping[int, int] = dataclasses.field(default_factory=dict)
+    healed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Decision:
     """What to do now. ``rule`` is the one that spoke, also if it was held back.
 
     ``start`` and ``drain`` are slots; at most one of them has any. ``replace`` are the unhealthy slots whose replacement
     is under way; theirs is among ``start`` now or was in an earlier decision. ``recommended`` is the size that the load
-    alone asks for, before guards. ``next`` says what comes next.
+    alone asks for, before guards. ``next`` says what comes next. ``seen`` is for the history and in no result.
     """
 
     action: Action
@@ -215,6 +340,7 @@ class Decision:
     guards: tuple[Held, ...] = ()
     alert: bool = False
     next: str = ""
+    seen: Seen = dataclasses.field(default_factory=Seen)
 
     @property
     def slot(self) -> int | None:

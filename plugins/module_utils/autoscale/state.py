@@ -15,6 +15,7 @@ import dataclasses
 import json
 import typing as t
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Counter, Sample, number
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import (
     Decision,
@@ -76,12 +77,13 @@ class State:
 
     def as_dict(self) -> dict[str, t.Any]:
         """For JSON; ``from_dict`` is its inverse."""
-        return {"version": VERSION, **dataclasses.asdict(self), "decisions": [dict(one) for one in self.decisions]}
+        plain = dataclasses.asdict(self)
+        return {"version": VERSION, **plain, "history": past.as_dict(self.history), "decisions": [dict(one) for one in self.decisions]}
 
 
 def settle(state: State, facts: Facts) -> State:
     """Turn a pending step into an event or a failure, by what the fleet looks like; events from the future become now."""
-    history = _not_after(state.history, facts.time)
+    history = past.not_after(state.history, facts.time)
     pending = state.pending
     if pending is None:
         return dataclasses.replace(state, history=history)
@@ -89,7 +91,9 @@ def settle(state: State, facts: Facts) -> State:
     lost = [slot for slot in pending.slots if not _came_true(pending, there.get(slot))]
     if len(lost) < len(pending.slots):
         when = min(pending.time, facts.time)
-        history = dataclasses.replace(history, **{f"last_{pending.direction}": when})
+        history = past.stepped(history, pending.direction, when)
+    if pending.direction == "out":
+        history = past.failed(history, len(lost), len(pending.slots) - len(lost), facts.time)
     failures = collections.Counter(state.failures)
     failures[pending.direction] += len(lost)
     return dataclasses.replace(state, history=history, pending=None, failures=dict(+failures))
@@ -101,7 +105,9 @@ def remember(state: State, sample: Sample, decision: Decision) -> State:
     pending = None
     if decision.action != "hold":
         pending = Pending(decision.action, decision.start or decision.drain, decision.time)
-    return dataclasses.replace(state, sample=sample, pending=pending, decisions=(*state.decisions, line)[-REMEMBERED:])
+    history = past.learn(state.history, decision)
+    decisions = (*state.decisions, line)[-REMEMBERED:]
+    return dataclasses.replace(state, history=history, sample=sample, pending=pending, decisions=decisions)
 
 
 def from_json(text: str | None) -> tuple[State, str]:
@@ -131,17 +137,10 @@ def _came_true(pending: Pending, here: InstanceFacts | None) -> bool:
     return (here is not None and here.counts) == (pending.direction == "out")
 
 
-def _not_after(history: History, now: float) -> History:
-    """A clock that was set back must not stretch a cooldown beyond its own length."""
-    clipped = {name: None if at is None else min(at, now) for name, at in dataclasses.asdict(history).items()}
-    return History(**clipped)
-
-
 def _parsed(data: t.Mapping[str, t.Any]) -> State:
-    history = data["history"]
     sample, pending = data["sample"], data["pending"]
     return State(
-        history=History(number(history["last_out"]), number(history["last_in"])),
+        history=past.from_dict(data["history"]),
         sample=None if sample is None else Sample(float(sample["time"]), _counters(sample["cpu"]), _counters(sample["requests"])),
         pending=None if pending is None else _pending(pending),
         failures={str(name): int(count) for name, count in data["failures"].items()},

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import keep, observe, sample_of
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import keep, number, observe, sample_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Facts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, remember, settle
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
@@ -49,13 +49,22 @@ def tick(
     :raises InvalidInput: settings that contradict each other, or a fleet entry without its name, slot, status or state
     """
     _check(fleet)
-    policy = Policy.from_settings(settings, options)
     before, note = from_dict(remembered)
+    policy = Policy.from_settings(settings, options, [str(one["name"]) for one in readings])
+    policy = policy.under(before.controls.pause, before.controls.pin)
     now = sample_of(fleet, traffic, time)
     facts = observe(fleet, traffic, now, before.sample, longest=max(OLD_INTERVALS * policy.interval, OLD_SECONDS))
+    facts = with_readings(facts, readings)
     settled = settle(before, facts)
     decision = decide(facts, policy, settled.history)
     return Tick(decision, remember(settled, keep(before.sample, now), decision), ((note,) if note else ()) + facts.notes)
+
+
+def with_readings(facts: Facts, readings: t.Sequence[t.Mapping[str, t.Any]]) -> Facts:
+    """The facts with what other sources say, and why some of them say nothing."""
+    values = {str(one["name"]): number(one.get("value")) for one in readings}
+    notes = (f"{one['name']}: {one.get('why') or 'it is no number from 0 up'}" for one in readings if values[str(one["name"])] is None)
+    return dataclasses.replace(facts, readings={**facts.readings, **values}, notes=(*facts.notes, *notes))
 
 
 def _check(fleet: t.Sequence[t.Mapping[str, t.Any]]) -> None:

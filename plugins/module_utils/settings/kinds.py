@@ -12,6 +12,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table
 
 # Eighteen digits stay below 2^63, the largest key that PostgreSQL's BIGINT holds.
 _NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
 _RANGE = re.compile(r"([0-9]{1,18})\s*-\s*([0-9]{0,18})\s*:\s*([A-Za-z0-9][A-Za-z0-9._-]{0,62})", re.ASCII)
 _NAME = r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _NODE = re.compile(r"(?:\[[0-9A-Fa-f:]{2,39}\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(?::([0-9]{1,5}))?", re.ASCII)
@@ -45,6 +46,7 @@ def allowed(key: Key) -> str:
     return {
         "boolean": "true or false",
         "integer": number,
+        "number": f"a number from {key.minimum} to {key.maximum}, with a point before decimals",
         "choice": choices if len(key.choices) < 3 else "one of " + ", ".join(key.choices),
         "consistency": f"{choices} or {number}",
         "nodes": "a list of host or host:port with commas between, none twice",
@@ -77,7 +79,8 @@ def render(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return ",".join(_range_text(item) if isinstance(item, dict) else item for item in value)
-    return str(value)
+    # Never 1e-06: the file holds plain digits.
+    return f"{value:.6f}".rstrip("0").removesuffix(".") + (".0" if value == int(value) else "") if isinstance(value, float) else str(value)
 
 
 def _broken(key: Key) -> BadValue:
@@ -100,6 +103,14 @@ def _integer(key: Key, text: str) -> int:
     if not _NUMBER.fullmatch(text) or not key.minimum <= int(text) <= key.maximum:
         raise _broken(key)
     return int(text)
+
+
+def _number(key: Key, text: str) -> int | float:
+    match = _DECIMAL.fullmatch(text)
+    value: int | float = -1 if match is None else float(text) if match[1] else int(text)
+    if not key.minimum <= value <= key.maximum:
+        raise _broken(key)
+    return value
 
 
 def _choice(key: Key, text: str) -> str:
@@ -143,6 +154,7 @@ def _range_text(item: dict[str, t.Any]) -> str:
 _READERS: dict[str, t.Callable[[Key, str], Value]] = {
     "boolean": _boolean,
     "integer": _integer,
+    "number": _number,
     "choice": _choice,
     "consistency": _consistency,
     "nodes": _nodes,

@@ -9,7 +9,7 @@ import dataclasses
 import re
 import typing as t
 
-Value = t.Union[bool, int, str, "list[str]", "list[dict[str, t.Any]]", None]
+Value = t.Union[bool, int, float, str, "list[str]", "list[dict[str, t.Any]]", None]
 
 # One address per slot is reserved in the subnet (botserver .100 + slot), which ends the numbering here.
 MAX_SLOTS = 150
@@ -94,7 +94,7 @@ _SCALE = Family(
             1,
             100,
             "%",
-            "Mean CPU use of the active instances, of their own CPU limit, above which one is added.",
+            "Mean CPU use of the active instances, of their own CPU limit, that the size of the fleet aims at.",
             consumer=AUTOSCALER,
         ),
         _integer(
@@ -112,7 +112,7 @@ _SCALE = Family(
             1,
             10_000_000,
             "requests per minute per instance",
-            "Requests that Caddy passes to each active instance per minute, above which one is added.",
+            "Requests that Caddy passes to each active instance per minute, that the size of the fleet aims at.",
             consumer=AUTOSCALER,
         ),
         _integer(
@@ -121,7 +121,8 @@ _SCALE = Family(
             0,
             86_400,
             "seconds",
-            "Rest after a change of the fleet before the next one.",
+            "Rest of a step rule after a change of the fleet before it takes a step; for so long a smaller fleet must have been enough "
+            "before one is taken away.",
             consumer=AUTOSCALER,
         ),
         _integer("scale-check-interval", 30, 1, 3_600, "seconds", "Time from one decision to the next.", consumer=AUTOSCALER),
@@ -131,11 +132,19 @@ _SCALE = Family(
             1,
             600_000,
             "milliseconds",
-            "Response time above which the rule's action is taken; unset: no such rule.",
+            "Response time above which an instance is added, or with the action down below which one is taken away; unset: no such rule.",
             example="2000",
+            consumer=AUTOSCALER,
             switch="scale-enabled",
         ),
-        _choice("scale-rule-response-action", "up", ("up", "down"), "What the response time rule does.", switch="scale-enabled"),
+        _choice(
+            "scale-rule-response-action",
+            None,
+            ("up", "down"),
+            "What the response time rule does.",
+            consumer=AUTOSCALER,
+            switch="scale-enabled",
+        ),
         _integer(
             "scale-rule-cpu-low", 30, 1, 99, "%", "Mean CPU use of the active instances below which one is taken away.", consumer=AUTOSCALER
         ),
@@ -146,11 +155,15 @@ _SCALE = Family(
             1,
             1_000_000,
             "entries",
-            "Queue length above which the rule's action is taken; unset: no such rule. botserver publishes no queue length.",
+            "Queue length above which an instance is added, or with the action down below which one is taken away; unset: no such rule. "
+            "botserver publishes no queue length: gb_autoscale_sources says where the metric queue-depth is read.",
             example="100",
+            consumer=AUTOSCALER,
             switch="scale-enabled",
         ),
-        _choice("scale-rule-queue-action", "up", ("up", "down"), "What the queue depth rule does.", switch="scale-enabled"),
+        _choice(
+            "scale-rule-queue-action", None, ("up", "down"), "What the queue depth rule does.", consumer=AUTOSCALER, switch="scale-enabled"
+        ),
     ),
 )
 
@@ -370,17 +383,60 @@ FAMILIES: tuple[Family, ...] = (_SCALE, _RATE_LIMIT, _SHARD, _QDRANT, _CACHE, _H
 KEYS: dict[str, Key] = {key.name: key for family in FAMILIES for key in family.keys}
 PREFIXES: tuple[str, ...] = tuple(family.prefix for family in FAMILIES)
 
-# Keys of which there may be any number: what follows the prefix is a name that the user gives.
-NAMED: dict[str, Key] = {
-    ENDPOINT: _endpoint("<name>", None, "Limit of another endpoint, whose paths gb_rate_limit_paths lists.", example="20")
-}
+_RULE = "scale-rule-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """Keys of which there may be any number: between ``prefix`` and ``suffix`` stands a name that the user gives."""
+
+    prefix: str
+    key: Key
+    suffix: str = ""
+
+    def fits(self, name: str) -> bool:
+        """Whether a key is one of these."""
+        if not (name.startswith(self.prefix) and name.endswith(self.suffix)):
+            return False
+        return _NAME.fullmatch(name[len(self.prefix) : len(name) - len(self.suffix)]) is not None
+
+
 _NAME = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+#: asked in order
+NAMED: tuple[Named, ...] = (
+    Named(ENDPOINT, _endpoint("<name>", None, "Limit of another endpoint, whose paths gb_rate_limit_paths lists.", example="20")),
+    Named(
+        _RULE,
+        _choice(
+            "scale-rule-<name>-action",
+            None,
+            ("up", "down"),
+            "What the rule of that name does.",
+            consumer=AUTOSCALER,
+            switch="scale-enabled",
+        ),
+        "-action",
+    ),
+    Named(
+        _RULE,
+        Key(
+            "scale-rule-<name>",
+            "number",
+            "Another rule. Its name is a metric: cpu, memory, requests, in-flight, response-time or one that gb_autoscale_sources "
+            "names, and may end in -low or -high. Above it with the action up an instance is added, below it with the action down "
+            "one is taken away.",
+            maximum=1_000_000_000,
+            example="0.5",
+            consumer=AUTOSCALER,
+            switch="scale-enabled",
+        ),
+    ),
+)
 
 
 def find(name: str) -> Key | None:
     """The key of that name, also one that the user named; None if there is none."""
-    named = (key for prefix, key in NAMED.items() if name.startswith(prefix) and _NAME.fullmatch(name[len(prefix) :]))
-    return KEYS.get(name) or next((dataclasses.replace(key, name=name) for key in named), None)
+    return KEYS.get(name) or next((dataclasses.replace(one.key, name=name) for one in NAMED if one.fits(name)), None)
 
 
 def get(name: str) -> Key:

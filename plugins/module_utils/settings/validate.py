@@ -58,7 +58,7 @@ def refusal(source: str, problems: t.Iterable[Problem]) -> InvalidInput:
 
 def broken_rules(values: Values, bad: set[str]) -> list[tuple[Rule, str]]:
     """Rules that the values break, each with what is wrong; rules about a key in ``bad`` are left out."""
-    checked = ((rule, rule.check(values)) for rule in RULES if not bad.intersection(rule.keys))
+    checked = ((rule, rule.check(values)) for rule in (*RULES, *step_rules(values)) if not bad.intersection(rule.keys))
     return [(rule, wrong) for rule, wrong in checked if wrong]
 
 
@@ -133,6 +133,76 @@ def _strategy_complete(values: Values) -> str | None:
     return None
 
 
+def _interval_within_cooldown(values: Values) -> str | None:
+    return _not_above("scale-check-interval", "scale-cooldown-seconds")(values) if values["scale-cooldown-seconds"] else None
+
+
+def step_rules(values: Values) -> t.Iterator[Rule]:
+    """Combinations of the keys ``scale-rule-*`` that were given, whose names the user may have made up."""
+    given = [name for name, value in values.items() if name.startswith(STEP) and value is not None]
+    levels = [name for name in given if not name.endswith("-action")]
+    for level in levels:
+        action = _action_of(level, values)
+        yield Rule((level, action), "a rule needs its action", f"Add {action} with up or down.", _both(level, action))
+    for action in (name for name in given if name.endswith("-action")):
+        level = STEP + {"response": "response-time", "queue": "queue-depth"}.get(_stem(action), _stem(action))
+        yield Rule((action, level), "an action needs its rule", f"Add {level}, or take {action} out.", _both(action, level))
+    for low in (name for name in levels if _metric(name) in THRESHOLDS and name != "scale-rule-cpu-low"):
+        threshold = THRESHOLDS[_metric(low)]
+        text = "what takes an instance away must be below what the size of the fleet aims at, or the fleet swings"
+        keys = (low, _action_of(low, values), threshold)
+        yield Rule(keys, text, f"Lower {low} or raise {threshold}.", _below_target(*keys))
+    for low in levels:
+        for high in (name for name in levels if _metric(name) == _metric(low) and name != low):
+            pair = (low, high, _action_of(low, values), _action_of(high, values))
+            text = "what takes an instance away must be below what adds one, or the fleet swings"
+            yield Rule(pair, text, f"Lower {low} or raise {high}.", _crossed(*pair))
+
+
+#: begins the keys of the step rules
+STEP = "scale-rule-"
+
+
+#: what the size of the fleet aims at, by metric
+THRESHOLDS = {"cpu": "scale-cpu-threshold", "memory": "scale-memory-threshold", "requests": "scale-request-threshold"}
+
+
+def _below_target(low: str, action: str, threshold: str) -> t.Callable[[Values], str | None]:
+    def check(values: Values) -> str | None:
+        return _not_above(low, threshold, strict=True)(values) if values.get(action) == "down" else None
+
+    return check
+
+
+def _stem(name: str) -> str:
+    return name.removeprefix(STEP).removesuffix("-action")
+
+
+def _metric(name: str) -> str:
+    return _stem(name).removesuffix("-low").removesuffix("-high")
+
+
+def _action_of(level: str, values: Values) -> str:
+    long, short = f"{level}-action", {"response-time": f"{STEP}response-action", "queue-depth": f"{STEP}queue-action"}.get(_stem(level))
+    return long if short is None or values.get(long) is not None else short
+
+
+def _both(one: str, other: str) -> t.Callable[[Values], str | None]:
+    """A check that ``other`` is set where ``one`` is."""
+    return lambda values: None if values.get(one) is None or values.get(other) is not None else f"{one} is set, {other} is not"
+
+
+def _crossed(low: str, high: str, low_action: str, high_action: str) -> t.Callable[[Values], str | None]:
+    """A check that of two rules on one metric the one that scales in is below the one that scales out."""
+
+    def check(values: Values) -> str | None:
+        if values.get(low_action) != "down" or values.get(high_action) != "up" or _int(values, low) < _int(values, high):
+            return None
+        return f"{low} is {values[low]}, {high} is {values[high]}"
+
+    return check
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         ("scale-min-instances", "scale-max-instances"),
@@ -145,6 +215,12 @@ RULES: tuple[Rule, ...] = (
         "the CPU use that takes an instance away must be below the one that adds one, or the fleet swings",
         "Leave 20 points or more between them, as in 30 and 70.",
         _not_above("scale-rule-cpu-low", "scale-cpu-threshold", strict=True),
+    ),
+    Rule(
+        ("scale-check-interval", "scale-cooldown-seconds"),
+        "a cooldown must not be over before it is looked at (0 is none at all)",
+        "Lower scale-check-interval or raise scale-cooldown-seconds.",
+        _interval_within_cooldown,
     ),
     Rule(
         ("health-timeout", "health-interval"),

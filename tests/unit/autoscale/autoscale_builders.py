@@ -10,7 +10,7 @@ import hashlib
 import json
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, InstanceFacts, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict
 
 NOW = 1_000_000.0
@@ -23,14 +23,21 @@ def one(slot: int, **more: t.Any) -> InstanceFacts:
     return InstanceFacts(f"botserver-{slot}", slot, **given)
 
 
-def fleet(*instances: InstanceFacts, requests: float | None = 100.0, missing: int = 0, notes: tuple[str, ...] = ()) -> Facts:
-    """Facts of these instances now."""
-    return Facts(NOW, instances, requests, missing, notes)
+def fleet(
+    *instances: InstanceFacts, requests: float | None = 100.0, missing: int = 0, notes: tuple[str, ...] = (), **readings: float | None
+) -> Facts:
+    """Facts of these instances now; ``readings`` are of other sources, with underscores for hyphens."""
+    return Facts(NOW, instances, requests, missing, notes, {name.replace("_", "-"): value for name, value in readings.items()})
 
 
 def even(count: int, *, requests: float | None = 100.0, **more: t.Any) -> Facts:
     """Facts of ``count`` equal instances in the lowest slots."""
     return fleet(*(one(slot, **more) for slot in range(1, count + 1)), requests=requests)
+
+
+def calm(need: float = 1.0, **more: t.Any) -> History:
+    """A history that knows the whole stabilisation window, in which the load asked for ``need`` instances."""
+    return History(needs=tuple((NOW - ago, need) for ago in range(330, 0, -30)), **more)
 
 
 def row(slot: int, **more: t.Any) -> dict[str, t.Any]:

@@ -12,7 +12,7 @@ import pytest
 from autoscale_builders import NOW, POLICY, even, fleet, one, proxy, row
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Counter, Sample
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, Load
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import (
     REMEMBERED,
@@ -29,7 +29,17 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 SETTINGS = {"scale-enabled": True, "scale-max-instances": 3, "scale-cooldown-seconds": 60, "scale-check-interval": 10}
 FULL = State(
-    History(NOW - 5, NOW - 9),
+    History(
+        NOW - 5,
+        NOW - 9,
+        (Load(NOW - 5, {"cpu": 90.0}),),
+        ((NOW - 5, 1.25),),
+        {2: NOW - 30},
+        {2: 4},
+        (NOW - 30,),
+        1,
+        NOW - 40,
+    ),
     Sample(NOW, {"botserver-1": Counter(5.0, NOW, NOW - 50)}, {"proxy 1": Counter(None, NOW, None)}),
     Pending("in", (3,), NOW),
     {"out": 2},
@@ -56,7 +66,7 @@ def test_nothing_recorded_is_a_fresh_start_without_a_remark(nothing: str | None)
         ("[]", "is not of version 2"),
         ('"text"', "is not of version 2"),
         ('{"version": 99}', "is not of version 2"),
-        ('{"version": 2}', "is damaged (KeyError: 'history')"),
+        ('{"version": 2}', "is damaged (KeyError: 'sample')"),
         (json.dumps({**FULL.as_dict(), "sample": {"time": "soon"}}), "is damaged"),
         (json.dumps({**FULL.as_dict(), "pending": {"direction": "up", "slots": [1], "time": 1}}), "a pending step 'up'"),
         (json.dumps({**FULL.as_dict(), "decisions": 7}), "is damaged"),
@@ -86,8 +96,13 @@ def test_the_list_of_decisions_is_bounded() -> None:
     ("pending", "facts", "history", "failures"),
     [
         (Pending("out", (2,), NOW - 20), even(2), History(last_out=NOW - 20), {}),
-        (Pending("out", (2,), NOW - 20), even(1), History(), {"out": 1}),
-        (Pending("out", (2,), NOW - 20), fleet(one(1), one(2, state="failed", status="Stopped")), History(), {"out": 1}),
+        (Pending("out", (2,), NOW - 20), even(1), History(failed_starts=1, last_failed=NOW), {"out": 1}),
+        (
+            Pending("out", (2,), NOW - 20),
+            fleet(one(1), one(2, state="failed", status="Stopped")),
+            History(failed_starts=1, last_failed=NOW),
+            {"out": 1},
+        ),
         (Pending("in", (2,), NOW - 20), fleet(one(1), one(2, state="draining")), History(last_in=NOW - 20), {}),
         (Pending("in", (2,), NOW - 20), fleet(one(1), one(2, state="warm", status="Stopped")), History(last_in=NOW - 20), {}),
         (Pending("in", (2,), NOW - 20), even(1), History(last_in=NOW - 20), {}),
@@ -132,9 +147,9 @@ def test_the_first_tick_holds_and_the_second_scales_out() -> None:
 
 def test_a_step_that_came_true_starts_the_cooldown_from_when_it_was_decided() -> None:
     second = later(10, 90, (1,), later(0, 0, (1,), {}).state.as_dict()).state.as_dict()
-    third = later(20, 90, (1, 2), second, **{"scale-request-threshold": 10})
-    assert third.state.history == History(last_out=NOW + 10)
-    assert "Requests 30/min is over its threshold of 10/min" in third.decision.reason
+    third = later(20, 90, (1, 2), second, **{"scale-rule-requests-high": 10, "scale-rule-requests-high-action": "up"})
+    assert third.state.history.last_out == NOW + 10
+    assert "Requests 30/min is above scale-rule-requests-high (10/min)" in third.decision.reason
     assert "50 s to go after the last step out" in third.decision.reason
 
 
@@ -145,11 +160,42 @@ def test_an_instance_without_an_earlier_sample_counts_as_idle() -> None:
     assert "CPU 90 % (45 % with 1 unknown as idle) of 70 %" in third.decision.reason
 
 
+def test_what_was_seen_is_looked_back_on() -> None:
+    second = later(10, 90, (1,), later(0, 0, (1,), {}).state.as_dict())
+    assert second.state.history.loads == (Load(NOW + 10, {"cpu": 90.0, "requests": 60.0}),)
+    assert [at for at, _need in second.state.history.needs] == [NOW + 10]
+    assert from_dict(second.state.as_dict()) == (second.state, "")
+
+
+def test_what_other_sources_say_is_a_metric_and_why_they_are_silent_a_note() -> None:
+    rule = {"scale-rule-queue-depth": 100, "scale-rule-queue-action": "up"}
+    said = {"name": "queue-depth", "value": 250, "time": NOW, "why": ""}
+    done = tick({**SETTINGS, **rule}, [row(1)], [proxy(1, NOW)], {}, NOW, readings=[said])
+    assert (done.decision.start, done.decision.rule) == ((2,), "scale-rule-queue-depth")
+    silent = tick({**SETTINGS, **rule}, [row(1)], [proxy(1, NOW)], {}, NOW, readings=[{**said, "value": None, "why": "Redis is gone"}])
+    assert silent.decision.action == "hold"
+    assert "queue-depth: Redis is gone" in silent.notes
+
+
+def test_a_rule_on_a_metric_that_nobody_gives_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="asks for the metric 'queue-depth', which nothing measures"):
+        tick({**SETTINGS, "scale-rule-queue-depth": 100, "scale-rule-queue-action": "up"}, [row(1)], [], {}, NOW)
+
+
+def test_an_operator_wins_over_the_inventory() -> None:
+    pinned = State().with_controls(pin=3).as_dict()
+    assert later(0, 0, (1,), pinned, **{"scale-max-instances": 3}).decision.start == (2, 3)
+    paused = State().with_controls(pause="both").as_dict()
+    done = tick(SETTINGS, [row(1)], [], paused, NOW, options={"pin": 3})
+    assert [held.guard for held in done.decision.guards] == ["paused"]
+
+
 def test_a_step_that_failed_starts_no_cooldown_and_is_counted() -> None:
     third = later(20, 90, (1,), later(10, 90, (1,), later(0, 0, (1,), {}).state.as_dict()).state.as_dict())
     assert third.decision.action == "out"
     assert third.state.failures == {"out": 1}
-    assert third.state.history == History()
+    history = third.state.history
+    assert (history.last_out, history.failed_starts, history.last_failed) == (None, 1, NOW + 20)
 
 
 def test_two_ticks_within_a_second_measure_against_the_earlier_one() -> None:

@@ -43,7 +43,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
     [
         ("scale-enabled,true", True), ("scale-enabled,False", False), ("health-enabled,FALSE", False),
         ("scale-max-instances,007", 7), ("scale-cooldown-seconds,0", 0), ("scale-max-instances,150", 150),
-        ("scale-rule-response-action,down", "down"), ("shard-algorithm,consistent-hash", "consistent-hash"),
+        ("shard-algorithm,consistent-hash", "consistent-hash"),
         ("shard-tenant-db-prefix,acme_", "acme_"), ("shard-geo-us,10.0.0.7", "10.0.0.7"),
         ("shard-geo-us,db-1.us.example", "db-1.us.example"),
         ("health-endpoint,/api/health?deep=1", "/api/health?deep=1"), ("fallback-llm-model,org/Model 1.5B", "org/Model 1.5B"),
@@ -116,7 +116,8 @@ def test_a_wrong_value_is_refused_with_its_place_and_a_remedy(line: str, rule: s
         ("scale_enabled,true", "scale-enabled"),
         ("Scale Enabled,true", "scale-enabled"),
         ('"scale-enabled","true"', "scale-enabled"),
-        ("scale-rule-disk-low,1", "scale-rule-cpu-low"),
+        ("scale-rule-,1", "scale-rule-cpu-low"),
+        ("scale-rule-Disk-Low,1", "scale-rule-cpu-low"),
         ("rate-limit-api-,1", "rate-limit-api-chat"),
         ("rate-limit-api-Chat,1", "rate-limit-api-chat"),
         ("rate-limit-apichat,1", "rate-limit-api-chat"),
@@ -166,6 +167,15 @@ def test_a_key_given_twice_must_not_contradict_itself() -> None:
         ("scale-min-instances,11", "scale-min-instances", "scale-min-instances is 11, scale-max-instances is 10"),
         ("scale-rule-cpu-low,70", "scale-rule-cpu-low", "scale-rule-cpu-low is 70, scale-cpu-threshold is 70"),
         ("scale-cpu-threshold,20", "scale-cpu-threshold", "scale-rule-cpu-low is 30, scale-cpu-threshold is 20"),
+        ("scale-check-interval,301", "scale-check-interval", "scale-check-interval is 301, scale-cooldown-seconds is 300"),
+        ("scale-rule-response-time,2000", "scale-rule-response-time", "set, scale-rule-response-action is not"),
+        ("scale-rule-queue-action,up", "scale-rule-queue-action", "scale-rule-queue-action is set, scale-rule-queue-depth is not"),
+        ("scale-rule-disk-low,1", "scale-rule-disk-low", "scale-rule-disk-low is set, scale-rule-disk-low-action is not"),
+        ("scale-rule-disk-low-action,down", "scale-rule-disk-low-action", "set, scale-rule-disk-low is not"),
+        ("scale-rule-disk,2\nscale-rule-disk-action,up\nscale-rule-disk-low,2\nscale-rule-disk-low-action,down",
+         "scale-rule-disk-low-action", "scale-rule-disk-low is 2, scale-rule-disk is 2"),
+        ("scale-rule-memory-low,80\nscale-rule-memory-low-action,down", "scale-rule-memory-low-action",
+         "scale-rule-memory-low is 80, scale-memory-threshold is 80"),
         ("health-interval,4", "health-interval", "health-timeout is 5, health-interval is 4"),
         ("cache-mode,cluster\ncache-nodes,a,b,c\ncache-replicas,1", "cache-replicas",
          "cache-nodes names 3, and three masters with cache-replicas 1 each need 6"),
@@ -300,12 +310,24 @@ def test_foreign_keys_pass_untouched_and_can_be_overridden() -> None:
         ("fallback-cache-enabled,true\nfallback-llm-enabled,true", ["fallback-cache-enabled", "fallback-llm-enabled"]),
         ("qdrant-shard-count,1\ncache-mode,single\nshard-auto-create,false", []),
         ("qdrant-shard-count,4\nshard-strategy,tenant", ["qdrant-shard-count", "shard-strategy"]),
-        ("scale-rule-response-time,2000", ["scale-rule-response-time"]),
-        ("scale-enabled,false\nscale-rule-response-time,2000", []),
+        ("scale-rule-response-time,2000\nscale-rule-response-action,up\nscale-rule-disk,1\nscale-rule-disk-action,up", []),
     ],
 )
 def test_unconsumed_names_what_asks_for_an_effect_in_vain(text: str, unconsumed: list[str]) -> None:
     assert load(text, "config.csv").unconsumed == unconsumed
+
+
+def test_a_rule_may_have_any_name_and_decimals() -> None:
+    text = "scale-rule-queue-share,0.25\nscale-rule-queue-share-action,up\nscale-rule-x-low,1"
+    settings = load(text, "config.csv", {"scale-rule-x-low-action": "down"})
+    assert settings.values["scale-rule-queue-share"] == 0.25
+    assert settings.values["scale-rule-x-low"] == 1 and isinstance(settings.values["scale-rule-x-low"], int)
+    assert settings.given["scale-rule-x-low-action"] == "override"
+    assert load(write(settings), "again").values == settings.values
+    (error,) = errors_of("scale-rule-x,lots\nscale-rule-x-action,up")
+    assert "must be a number from 0 to 1000000000, with a point before decimals" in error["rule"]
+    (error,) = errors_of("scale-rule-x,1\nscale-rule-x-action,sideways")
+    assert "must be up or down" in error["rule"]
 
 
 def test_an_endpoint_that_the_user_names_has_a_limit_too() -> None:

@@ -32,7 +32,8 @@ MISSION = _NAMES.split()
 CONSUMED = {
     "scale-enabled": False, "scale-min-instances": 1, "scale-max-instances": 10, "scale-cpu-threshold": 70,
     "scale-memory-threshold": 80, "scale-request-threshold": 1000, "scale-cooldown-seconds": 300, "scale-check-interval": 30,
-    "scale-rule-cpu-low": 30, "scale-rule-cpu-low-action": "down", "health-enabled": True, "health-endpoint": "/api/health",
+    "scale-rule-cpu-low": 30, "scale-rule-cpu-low-action": "down", "scale-rule-response-time": None, "scale-rule-response-action": None,
+    "scale-rule-queue-depth": None, "scale-rule-queue-action": None, "health-enabled": True, "health-endpoint": "/api/health",
     "rate-limit-enabled": False, "rate-limit-requests": 100, "rate-limit-window": 60, "rate-limit-burst": 20, "rate-limit-by": "ip",
     "rate-limit-api-chat": 30, "rate-limit-api-files": 50, "rate-limit-api-auth": 10,
     "circuit-breaker-enabled": False, "circuit-breaker-threshold": 5, "circuit-breaker-timeout": 30,

@@ -1,0 +1,258 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What asks for a step. RULES is the table, asked in order; the first that proposes something is heard."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Direction, StepRule
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import Demand
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import instances, slots_words, why_unknown
+
+Kind = t.Literal["bounds", "pin", "proportional", "step", "heal"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """A fleet of ``size`` instances, or none at all if ``direction`` is None: stay, because.
+
+    ``forced`` ones lead back into the bounds or heal, and pass the guards that only calm the load rules. ``only`` are the
+    slots that it is about, where that is not left to the choice of slots; ``replace`` the unhealthy ones behind it.
+    """
+
+    direction: Direction | None
+    because: str
+    size: int = 0
+    kind: Kind = "bounds"
+    forced: bool = False
+    alert: bool = False
+    only: tuple[int, ...] = ()
+    replace: tuple[int, ...] = ()
+    rule: str = ""
+    """The name that speaks, where it is another than the table's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Named; ``speak`` gives a proposal or None."""
+
+    name: str
+    speak: t.Callable[[View], Proposal | None]
+
+
+def heard(view: View) -> tuple[str, Proposal | None]:
+    """The first proposal and the name of its rule; None if every rule is silent."""
+    for rule in RULES:
+        proposal = rule.speak(view)
+        if proposal is not None:
+            return proposal.rule or rule.name, proposal
+    return "steady", None
+
+
+# --- bounds --------------------------------------------------------------------------------------------------------
+
+
+def _disabled(view: View) -> Proposal | None:
+    return None if view.policy.enabled else Proposal(None, "scaling is switched off (scale-enabled is false)")
+
+
+def _below_min(view: View) -> Proposal | None:
+    if view.current >= view.bounds.low:
+        return None
+    return Proposal("out", f"the fleet is below {view.bounds.floor}", view.bounds.low, forced=True)
+
+
+def _room_before_retreat(view: View) -> Proposal | None:
+    """A slot beyond max may only go if the minimum is kept without it: its replacement comes first."""
+    if view.beyond and view.current <= view.bounds.low and view.current < view.bounds.high:
+        slot = max(one.slot for one in view.beyond)
+        because = f"slot {slot} is beyond scale-max-instances and needs a replacement first"
+        return Proposal("out", because, view.current + 1, forced=True)
+    return None
+
+
+def _beyond_max(view: View) -> Proposal | None:
+    if not view.beyond:
+        return None
+    slots = tuple(sorted(one.slot for one in view.beyond))
+    because = f"{slots_words(slots)} is beyond scale-max-instances ({view.policy.max})"
+    return Proposal("in", because, max(view.current - len(slots), view.bounds.low), forced=True, only=slots)
+
+
+def _above_max(view: View) -> Proposal | None:
+    if view.current <= view.bounds.high:
+        return None
+    return Proposal("in", f"the fleet is above {view.bounds.ceiling}", view.bounds.high, forced=True)
+
+
+def _pin(view: View) -> Proposal | None:
+    size = view.current - len(view.substituted)
+    if view.pinned is None or size == view.pinned:
+        return None
+    because = f"the fleet is pinned to {instances(view.pinned)}{_clipped(view)}"
+    direction: Direction = "out" if view.pinned > size else "in"
+    return Proposal(direction, because, view.pinned + len(view.substituted), "pin", forced=True)
+
+
+def _pinned(view: View) -> Proposal | None:
+    if view.pinned is None:
+        return None
+    return Proposal(None, f"the fleet is pinned to {instances(view.pinned)}{_clipped(view)}", kind="pin")
+
+
+def _clipped(view: View) -> str:
+    if view.pinned == view.policy.pin:
+        return ""
+    return f" ({view.policy.pin} was asked for, the bounds are {view.bounds.low} and {view.bounds.high})"
+
+
+# --- load, out -----------------------------------------------------------------------------------------------------
+
+
+def _grow(view: View) -> Proposal | None:
+    """The largest size that any metric asks for; on a tie proportional sizing speaks."""
+    if view.pinned is not None or (view.beyond and view.current >= view.bounds.high):
+        return None
+    wishes = [*_proportional_out(view), *_over_threshold(view), *_steps_out(view)]
+    if not wishes:
+        return None
+    first = max(wishes, key=lambda wish: wish.size)
+    others = [wish.because for wish in wishes if wish is not first]
+    return dataclasses.replace(first, because="; ".join([first.because, *others]), replace=_unreplaced(view))
+
+
+def _proportional_out(view: View) -> t.Iterator[Proposal]:
+    for demand in view.demands:
+        if demand.need > view.capacity * (1 + view.policy.tolerance_out):
+            size = max(demand.size, view.capacity + 1) + len(view.doomed)
+            yield Proposal("out", f"{demand_words(demand)} needs {instances(demand.size)}", size, "proportional", rule="proportional")
+
+
+def _over_threshold(view: View) -> t.Iterator[Proposal]:
+    """Metrics that no size follows from: memory, and all of them where config.csv's steps are wanted alone."""
+    sized = {demand.metric.name for demand in view.demands}
+    for metric in view.metrics:
+        target = view.policy.target(metric.name)
+        if target is not None and metric.name not in sized and metric.floor is not None and metric.floor > target:
+            because = f"{metric} is over its threshold of {metric.number(target)}"
+            yield Proposal("out", because, view.current + 1, "step", rule="over-threshold")
+
+
+def _steps_out(view: View) -> t.Iterator[Proposal]:
+    for rule in _steps(view, "out"):
+        metric = view.by_name[rule.metric]
+        if metric.floor is not None and rule.speaks(metric.floor):
+            because = f"{metric} is above {rule.key} ({metric.number(rule.level)})"
+            yield Proposal("out", because, view.current + 1, "step", rule=rule.key)
+
+
+def _steps(view: View, direction: Direction) -> list[StepRule]:
+    return [rule for rule in view.policy.steps if rule.direction == direction]
+
+
+def demand_words(demand: Demand) -> str:
+    """A demand in words and numbers: what is measured, and what is expected of it."""
+    metric = demand.metric
+    parts = [f"{metric.number(demand.level)} now"]
+    if demand.saturated:
+        parts.append("at its limit and taken for more")
+    if demand.trend:
+        parts.append(f"{metric.number(demand.trend)} by its trend")
+    if demand.margin:
+        parts.append(f"{metric.number(demand.margin)} for its noise")
+    return f"{metric} of {metric.number(demand.target)} (in all {', '.join(parts)})"
+
+
+# --- healing -------------------------------------------------------------------------------------------------------
+
+
+def _unreplaced(view: View) -> tuple[int, ...]:
+    return tuple(one.slot for one in view.doomed if one.slot not in view.substituted)
+
+
+def _restart(view: View) -> Proposal | None:
+    slots = tuple(one.slot for one in view.fallen)[: max(view.bounds.high - view.current, 0)]
+    if not slots:
+        return None
+    return Proposal(
+        "out", f"{slots_words(slots)} stands still and was not stopped on purpose", view.current + len(slots), "heal", True, only=slots
+    )
+
+
+def _replace(view: View) -> Proposal | None:
+    """The new one first; where there is no room for it, the unhealthy one goes first, for it serves nothing."""
+    room = view.policy.max_unavailable - len(view.substituted)
+    slots = _unreplaced(view)[: max(room, 0)]
+    if not slots:
+        return None
+    because = f"{slots_words(slots)} has been unhealthy for longer than {view.policy.heal_patience:.0f} s"
+    space = min(view.bounds.high - view.current, len(view.free_slots))
+    if space > 0:
+        slots = slots[:space]
+        return Proposal("out", because + ": its replacement first", view.current + len(slots), "heal", True, replace=slots)
+    return Proposal(
+        "in", because + ", and no slot is free for a replacement", view.current - len(slots), "heal", True, only=slots, replace=slots
+    )
+
+
+def _retire(view: View) -> Proposal | None:
+    """Unhealthy instances go as soon as their replacement serves."""
+    well = {one.slot for one in view.members if one.ready is not False}
+    slots = tuple(sorted(slot for slot, new in view.substituted.items() if new in well))
+    if not slots:
+        return None
+    return Proposal(
+        "in", f"{slots_words(slots)} is unhealthy and replaced", view.current - len(slots), "heal", True, only=slots, replace=slots
+    )
+
+
+# --- load, in ------------------------------------------------------------------------------------------------------
+
+
+def _blind(view: View) -> Proposal | None:
+    if not view.blind or not view.metrics:
+        return None
+    return Proposal(None, f"no metric is known ({why_unknown(view)})", alert=True)
+
+
+def _shrink(view: View) -> Proposal | None:
+    """Proportional sizing asks for fewer; held by the largest of its metrics."""
+    if not view.demands:
+        return None
+    first = view.demands[0]
+    size = max(first.size, 1)
+    if first.need > view.capacity * (1 - view.policy.tolerance_in) or size >= view.capacity:
+        return None
+    because = f"{demand_words(first)} needs {instances(size)}"
+    return Proposal("in", because, size + len(view.doomed), "proportional", rule="proportional")
+
+
+def _steps_in(view: View) -> Proposal | None:
+    for rule in _steps(view, "in"):
+        metric = view.by_name[rule.metric]
+        if metric.ceiling is not None and rule.speaks(metric.ceiling):
+            because = f"{metric} is below {rule.key} ({metric.number(rule.level)})"
+            return Proposal("in", because, view.current - 1, "step", rule=rule.key)
+    return None
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("disabled", _disabled),
+    Rule("below-min", _below_min),
+    Rule("replace-beyond-max", _room_before_retreat),
+    Rule("pin", _pin),
+    Rule("grow", _grow),
+    Rule("restart", _restart),
+    Rule("replace", _replace),
+    Rule("retire", _retire),
+    Rule("beyond-max", _beyond_max),
+    Rule("above-max", _above_max),
+    Rule("pinned", _pinned),
+    Rule("blind", _blind),
+    Rule("shrink", _shrink),
+    Rule("step-in", _steps_in),
+)

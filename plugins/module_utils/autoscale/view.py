@@ -1,0 +1,178 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts of one tick with everything that rules and guards ask of them, computed once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import metrics, sizing
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import (
+    Direction,
+    Facts,
+    History,
+    InstanceFacts,
+    Metric,
+    Policy,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import Bounds, bounds_at
+
+#: seconds in which replacements are counted, and from which on one that was given up is tried again
+HOUR = 3600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """See the module. Slots and counts are of the fleet's members unless their name says otherwise."""
+
+    facts: Facts
+    policy: Policy
+    history: History
+
+    # --- who is there ----------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def members(self) -> tuple[InstanceFacts, ...]:
+        """The instances that make up the fleet's size."""
+        return tuple(one for one in self.facts.instances if one.counts)
+
+    @functools.cached_property
+    def current(self) -> int:
+        """The fleet's size."""
+        return len(self.members)
+
+    @functools.cached_property
+    def starting(self) -> tuple[InstanceFacts, ...]:
+        """Members that are not healthy yet and still have time to become so."""
+        return tuple(one for one in self.members if self._is_starting(one))
+
+    @functools.cached_property
+    def measured(self) -> tuple[InstanceFacts, ...]:
+        """The members whose metrics count: those that serve, or, if none does, those that should have begun to.
+
+        A fleet so loaded that every health check fails must still be seen to be loaded.
+        """
+        serving = tuple(one for one in self.members if one.ready is not False)
+        return serving or tuple(one for one in self.members if not self._is_starting(one))
+
+    @functools.cached_property
+    def draining(self) -> tuple[InstanceFacts, ...]:
+        """Instances on their way out."""
+        return tuple(one for one in self.facts.instances if one.state == "draining")
+
+    @functools.cached_property
+    def beyond(self) -> tuple[InstanceFacts, ...]:
+        """Members in slots that the policy no longer has."""
+        return tuple(one for one in self.members if one.slot > self.policy.max)
+
+    @functools.cached_property
+    def free_slots(self) -> tuple[int, ...]:
+        """Slots that can be started: those kept warm first, then the lowest. Failed ones wait for somebody to look at them."""
+        taken = {one.slot for one in self.facts.instances if not one.startable}
+        warm = {one.slot for one in self.facts.instances if one.state == "warm"}
+        free = (slot for slot in range(1, self.policy.max + 1) if slot not in taken)
+        return tuple(sorted(free, key=lambda slot: (slot not in warm, slot)))
+
+    @functools.cached_property
+    def image(self) -> str:
+        """The image that instances are started from now: that of the one that was started last."""
+        last = max(self.facts.instances, key=lambda one: one.started_at or 0.0, default=None)
+        return "" if last is None else last.image
+
+    def is_warming(self, one: InstanceFacts) -> bool:
+        """Whether it was started so lately that its own figures are still those of its start."""
+        return one.started_at is not None and self.facts.time - one.started_at < self.policy.warmup
+
+    # --- who is well -----------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def healthy(self) -> int:
+        """Members that are healthy, or of whose health nothing is known."""
+        return sum(one.ready is not False for one in self.members)
+
+    @functools.cached_property
+    def panics(self) -> bool:
+        """Whether so many are unhealthy at once that the cause is shared. Those that start do not count: they were not well before."""
+        settled = self.current - len(self.starting)
+        return self.healthy < self.policy.panic_share * settled
+
+    @functools.cached_property
+    def doomed(self) -> tuple[InstanceFacts, ...]:
+        """Members that were unhealthy beyond all patience and are to be replaced; none while the cause is shared."""
+        if not self.policy.heal or self.panics:
+            return ()
+        return tuple(one for one in self.members if one.slot <= self.policy.max and self._is_doomed(one))
+
+    @functools.cached_property
+    def fallen(self) -> tuple[InstanceFacts, ...]:
+        """Instances that are meant to run and stand still: nobody stopped them on purpose, or they would be warm."""
+        stopped = (one for one in self.facts.instances if one.state == "active" and one.status == "Stopped")
+        return tuple(one for one in stopped if one.slot <= self.policy.max) if self.policy.heal else ()
+
+    @functools.cached_property
+    def substituted(self) -> dict[int, int]:
+        """The doomed slots whose replacement is a member, with its slot."""
+        there, doomed = {one.slot for one in self.members}, {one.slot for one in self.doomed}
+        return {slot: new for slot, new in self.history.replacing.items() if slot in doomed and new in there}
+
+    @property
+    def capacity(self) -> int:
+        """Members that serve or soon will."""
+        return self.current - len(self.doomed)
+
+    @property
+    def lately_replaced(self) -> int:
+        """Replacements that were started within the last hour."""
+        return sum(0 <= self.facts.time - at < HOUR for at in self.history.replaced)
+
+    # --- how they are loaded ---------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every metric that the policy asks for."""
+        return metrics.measured(self)
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Metric]:
+        """The same by name."""
+        return {metric.name: metric for metric in self.metrics}
+
+    @functools.cached_property
+    def demands(self) -> tuple[sizing.Demand, ...]:
+        """What each metric that moves with the fleet will ask for, largest first."""
+        return sizing.demands(self.facts.time, self.metrics, self.policy, self.history)
+
+    @property
+    def blind(self) -> bool:
+        """Whether nothing at all is known about the load."""
+        return all(metric.value is None for metric in self.metrics)
+
+    @functools.cached_property
+    def bounds(self) -> Bounds:
+        """The bounds that hold now."""
+        return bounds_at(self.facts.time, self.policy.min, self.policy.max, self.policy.schedules)
+
+    @functools.cached_property
+    def pinned(self) -> int | None:
+        """The size that an operator has set, within the bounds."""
+        if self.policy.pin is None:
+            return None
+        return max(self.bounds.low, min(self.policy.pin, self.bounds.high))
+
+    def since(self, direction: Direction) -> float:
+        """Seconds since the last step in that direction; infinite if there was none."""
+        last = self.history.last_out if direction == "out" else self.history.last_in
+        return math.inf if last is None else max(self.facts.time - last, 0.0)
+
+    def _is_starting(self, one: InstanceFacts) -> bool:
+        age = self.since("out") if one.started_at is None else self.facts.time - one.started_at
+        return one.ready is False and age < self.policy.start_patience
+
+    def _is_doomed(self, one: InstanceFacts) -> bool:
+        since = self.history.unhealthy.get(one.slot)
+        if one.ready is not False or one.protected or since is None or self._is_starting(one):
+            return False
+        return self.facts.time - since >= self.policy.heal_patience
