@@ -13,7 +13,8 @@ author:
   - The generalbots.scaling contributors (@generalbots)
 description:
   - Makes the running Caddy serve a configuration, by one write that is conditional on the ETag that was read, and reads it back.
-  - A configuration that Caddy refuses changes nothing; the former one runs on, and the error has Caddy's words.
+  - A configuration that Caddy would refuse is refused before it is written, in check mode too, with Caddy's words and the place.
+  - A port that another process listens on is refused too. Caddy itself would share it without a word.
   - Of handlers with the C(@id)s in O(keep), what M(generalbots.scaling.caddy_upstreams) has options for stays as it runs. Their other
     keys, such as C(headers), are those of O(config).
   - Each change is a reload, which closes connections. Where nothing differs, nothing is written.
@@ -25,7 +26,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Whether Caddy accepts the configuration is only known when it is loaded.
+      - Caddy loads the configuration without serving it, and so says whether it would refuse it.
   diff_mode:
     support: full
     details:
@@ -46,6 +47,18 @@ options:
       - One that does not run yet is loaded as it stands in O(config).
     type: list
     elements: str
+  user:
+    description:
+      - As whom Caddy loads the new configuration to say whether it would refuse it. Loading makes log files and Caddy's own authority
+        where there are none yet, so that it should be the user whom the service runs as.
+      - Without it, as whom the module runs.
+    type: str
+  validate:
+    description:
+      - Whether Caddy is asked before. Without it, a configuration that Caddy refuses fails when it is written, and changes nothing either.
+      - Not to be asked for in check mode, where files that the configuration names are not there yet.
+    type: bool
+    default: true
 seealso:
   - module: generalbots.scaling.caddy_upstreams
 """
@@ -83,11 +96,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.argspec import CADDY_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, as_json, reconcile, require_version
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import (
+    Json,
     merge,
     require_admin,
+    secrets,
     structure_of,
     unfilled,
 )
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.preflight import check_ports, validate
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
 
 SPEC = CADDY_SPEC.merge(
@@ -95,6 +111,8 @@ SPEC = CADDY_SPEC.merge(
         options={
             "config": {"type": "dict", "required": True},
             "keep": {"type": "list", "elements": "str", "no_log": False},
+            "user": {"type": "str"},
+            "validate": {"type": "bool", "default": True},
         }
     )
 )
@@ -103,11 +121,20 @@ SPEC = CADDY_SPEC.merge(
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Load the structure where it differs from what runs."""
     wanted = as_json(module.params["config"])
+    module.no_log_values |= secrets(wanted)
     keep = unfilled(wanted) if module.params["keep"] is None else module.params["keep"]
     require_admin(wanted, module.params["socket"])
     version = require_version(module.params["binary"])
+    check_ports(wanted, module.params["socket"])
     caddy = Caddy(module.params["socket"], module.params["timeout"])
-    change = reconcile(caddy, lambda running: merge(wanted, running, keep), check=module.check_mode)
+
+    def edit(running: Json) -> Json:
+        after = merge(wanted, running, keep)
+        if after != running and module.params["validate"]:
+            validate(module.params["binary"], after, module.params["user"])
+        return after
+
+    change = reconcile(caddy, edit, check=module.check_mode)
     diff = {"before": structure_of(change.before, keep), "after": structure_of(change.after, keep)}
     return {"changed": change.changed, "diff": diff, "version": version}
 

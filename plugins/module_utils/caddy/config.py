@@ -33,6 +33,8 @@ OWNED: Json = {
 }
 _SECRET = re.compile(r"secret|passw|token|mac_key|private|authorization|api_?key|credential", re.IGNORECASE)
 _PRIVATE_KEY = "PRIVATE KEY-----"
+# A shorter one would blot out innocent words.
+_TELLING = 8
 
 
 def handlers(config: t.Any) -> dict[str, Json]:
@@ -169,6 +171,14 @@ def structure_of(config: Json, keep: t.Collection[str]) -> Json:
             one.clear()
             one.update(rest)
     return t.cast(Json, redacted(shown))
+
+
+def secrets(value: t.Any) -> set[str]:
+    """Every text with the name of a secret, for those who must not show it anywhere."""
+    if isinstance(value, dict):
+        own = {part for name, part in value.items() if isinstance(part, str) and _SECRET.search(name) and len(part) >= _TELLING}
+        return own.union(*map(secrets, value.values()))
+    return set().union(*map(secrets, value)) if isinstance(value, list) else set()
 
 
 def redacted(value: t.Any) -> t.Any:

@@ -110,20 +110,22 @@ def fake_caddy(config: Json | None) -> t.Iterator[FakeCaddy]:
 
 
 def fake_binary(folder: pathlib.Path, version: str = "v2.11.9 h1:abc=") -> str:
-    """A program that answers ``version`` as Caddy does; its path."""
+    """A program that answers ``version`` as Caddy does and finds all valid; its path."""
     path = folder / "caddy"
-    path.write_text(f"#!/bin/sh\n[ \"$1\" = version ] && echo '{version}'\n")
+    path.write_text(f"#!/bin/sh\ncase $1 in version) echo '{version}';; validate) cat > /dev/null;; *) exit 1;; esac\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 
 
 class Upstream:
-    """A botserver that answers 200 with its name, counts, and can be told to fail."""
+    """A botserver that answers 200 with its name, counts, and can be told to fail, or to fail its health check alone."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.status = 200
+        self.ready = True
         self.hits = 0
+        self.checks = 0
         self.headers: list[dict[str, str]] = []
         self.hold = threading.Event()
         self.hold.set()
@@ -146,12 +148,14 @@ def upstream(name: str, host: str = "127.0.0.1", port: int = 0) -> t.Iterator[Up
             if self.path.startswith("/ws"):
                 self._echo()
                 return
-            if self.path == "/held":
+            if self.path.endswith("/held"):
                 one.hold.wait(20)
             one.hits += self.path != "/api/health-check"
+            one.checks += self.path == "/api/health-check"
             one.headers.append({name.lower(): value for name, value in self.headers.items()})
             body = one.name.encode()
-            self.send_response(302 if self.path == "/moved" else one.status)
+            status = 503 if self.path == "/api/health-check" and not one.ready else one.status
+            self.send_response(302 if self.path == "/moved" else status)
             if self.path == "/moved":
                 self.send_header("Location", "/api/health-check")
             self.send_header("Server", "botserver")
