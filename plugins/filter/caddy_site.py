@@ -10,7 +10,8 @@ version_added: "0.1.0"
 author: The generalbots.scaling contributors (@generalbots)
 description:
   - Makes the whole configuration of Caddy from settings, routes and options for TLS, limits and logs, and the pools behind it.
-  - The role C(caddy) hands the first to M(generalbots.scaling.caddy_config), the second to M(generalbots.scaling.caddy_upstreams).
+  - The role C(caddy) hands the first to M(generalbots.scaling.caddy_config), which loads what is new in it by one write, and the second
+    to M(generalbots.scaling.caddy_upstreams), which brings pools that ran before to what they shall be.
   - Refuses what cannot work before anything is changed, such as a route that hides another, an endpoint without paths, or a certificate
     that has expired, does not belong to its key, or is for other names.
 options:
@@ -32,10 +33,10 @@ _value:
   type: dict
   contains:
     config:
-      description: Caddy's configuration, whose reverse_proxy handlers have an C(@id) and no upstreams.
+      description: Caddy's configuration, whose reverse_proxy handlers have an C(@id) and are filled.
       type: dict
     pools:
-      description: The pools that fill those handlers. They hold the secret of the sticky cookie.
+      description: The pools that fill those handlers. They hold the secret of the sticky cookie, and so does the configuration.
       type: list
       elements: dict
     keep:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import site_errors, site_routes, site_tls
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.handlers import edit
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.site_limits import Limits
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.site_options import Json, validated
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import pools_from
@@ -23,7 +24,7 @@ _BY_ADDRESS = "ip"
 
 
 class Site(t.TypedDict):
-    """What a proxy needs: Caddy's configuration, the pools, and files that it names, by their place in the proxy."""
+    """What a proxy needs: Caddy's configuration with its pools, these alone, and files that it names, by their place in the proxy."""
 
     config: Json
     pools: list[Json]
@@ -43,10 +44,10 @@ def build(given: t.Mapping[str, t.Any]) -> Site:
     site_routes.check(routes)
     tls = site_tls.build(options["tls"], options["hosts"], options["listen"], options["tls_folder"])
     pools = _pools(options)
-    pools_from(pools)
     http = {"grace_period": options["grace_period"], "metrics": {}, "servers": _servers(options, tls)}
     apps = {"http": http, "tls": tls.app, "pki": {"certificate_authorities": {"local": {"install_trust": False}}}}
-    config = {"admin": {"listen": options["admin"]}, "logging": {"logs": _logs(options["log"])}, "apps": apps}
+    structure = {"admin": {"listen": options["admin"]}, "logging": {"logs": _logs(options["log"])}, "apps": apps}
+    config = edit(structure, pools_from(pools))
     return {"config": config, "pools": pools, "keep": [pool["id"] for pool in pools], "files": tls.files}
 
 

@@ -13,6 +13,7 @@ import typing as t
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from caddy_fakes import Call, fake_binary
+from caddy_real import RealCaddy, binary, real_caddy
 
 
 @pytest.fixture
@@ -27,3 +28,13 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> Call:
         return t.cast(dict[str, t.Any], json.loads(capsys.readouterr().out))
 
     return run
+
+
+@pytest.fixture
+def caddy() -> t.Iterator[RealCaddy]:
+    """A Caddy with nothing but its admin endpoint."""
+    program = binary()
+    assert program is not None
+    with real_caddy(program) as one, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", one.folder)
+        yield one

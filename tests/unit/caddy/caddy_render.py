@@ -10,7 +10,7 @@ import pathlib
 import sys
 import typing as t
 
-NAMES = ("__caddy_admin", "__caddy_config", "__caddy_pools", "caddy_health")
+NAMES = ("__caddy_admin", "__caddy_site", "caddy_health")
 
 
 def main() -> None:
@@ -21,10 +21,10 @@ def main() -> None:
     from ansible.template import Templar
 
     init_plugin_loader([])
-    role = pathlib.Path(__file__).resolve().parents[3] / "roles" / "caddy"
-    variables: dict[str, t.Any] = {}
-    for part in ("defaults", "vars"):
-        variables |= DataLoader().load_from_file(str(role / part / "main.yml"), trusted_as_template=True)
+    roles = pathlib.Path(__file__).resolve().parents[3] / "roles"
+    variables: dict[str, t.Any] = {"role_path": str(roles / "caddy")}
+    for part in ("gb/defaults", "caddy/defaults", "caddy/vars"):
+        variables |= DataLoader().load_from_file(str(roles / part / "main.yml"), trusted_as_template=True)
     variables |= json.load(sys.stdin)
     templar = Templar(loader=DataLoader(), variables=variables)
     print(json.dumps({name: templar.template(variables[name]) for name in NAMES}))

@@ -13,49 +13,20 @@ import threading
 import typing as t
 
 import pytest
-from caddy_fakes import Call, Upstream, upstream
-from caddy_real import RealCaddy, binary, real_caddy, until
+from caddy_fakes import Call
+from caddy_real import RealCaddy, configure, needs_caddy, slot, until
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict
-from ansible_collections.generalbots.scaling.plugins.modules import caddy_config, caddy_upstreams, caddy_upstreams_info
+from ansible_collections.generalbots.scaling.plugins.modules import caddy_config, caddy_upstreams_info
 
 pytest_plugins = ["caddy_fixtures"]
 
-PROGRAM = binary()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Caddy: name one in GB_CADDY_BINARY, or let the role build one")
-
-
-@pytest.fixture
-def caddy() -> t.Iterator[RealCaddy]:
-    """A Caddy with nothing but its admin endpoint."""
-    assert PROGRAM is not None
-    with real_caddy(PROGRAM) as one:
-        yield one
-
-
-@contextlib.contextmanager
-def slot(caddy: RealCaddy, number: int) -> t.Iterator[tuple[Upstream, Upstream]]:
-    """A slot with an instance: what serves, and its gate."""
-    host = f"127.0.0.{100 + number}"
-    with upstream(f"botserver-{number}", host, caddy.port) as serving, upstream("gate", host, caddy.gate) as gate:
-        yield serving, gate
-
-
-def configure(call: Call, caddy: RealCaddy, slots: int = 2, **given: t.Any) -> list[bool]:
-    """What the entry point configure does; whether each of its two steps changed anything."""
-    role = caddy.role(slots, **given)
-    steps = [
-        call(caddy_config, caddy, config=role["__caddy_config"]),
-        call(caddy_upstreams, caddy, pools=role["__caddy_pools"]),
-    ]
-    assert not any(step.get("failed") for step in steps), steps
-    until("the certificate", caddy.shows_its_certificate)
-    return [step["changed"] for step in steps]
+pytestmark = needs_caddy
 
 
 def test_the_roles_configuration_loads_once(call: Call, caddy: RealCaddy) -> None:
-    assert configure(call, caddy) == [True, True]
+    assert configure(call, caddy) == [True, False]
     before = Caddy(caddy.socket).read()
     assert configure(call, caddy) == [False, False]
     assert Caddy(caddy.socket).read() == before
@@ -81,7 +52,7 @@ def test_a_new_structure_keeps_the_pools_and_new_slots_keep_the_structure(call: 
 def test_what_caddy_refuses_changes_nothing(call: Call, caddy: RealCaddy) -> None:
     configure(call, caddy)
     before = Caddy(caddy.socket).read()
-    wrong = caddy.role()["__caddy_config"]
+    wrong = caddy.role()["__caddy_site"]["config"]
     wrong["apps"]["http"]["servers"]["site"]["routes"].append({"handle": [{"handler": "nope"}]})
     result = call(caddy_config, caddy, config=wrong)
     assert result["failed"] and "unknown module: http.handlers.nope" in result["msg"]
@@ -123,9 +94,9 @@ def test_headers_routes_and_names(call: Call, caddy: RealCaddy) -> None:
         assert "server" not in headers and "alt-svc" not in headers
         assert serving.headers[-1]["x-request-id"] == headers["x-request-id"] != ""
         assert caddy.get("/", host="elsewhere.example")[0] == 421
-        lines = [line for line in caddy.log() if line.get("logger") == "http.log.access"]
+        lines = caddy.log("access.log")
         assert any(line["request"]["uri"] == "/page?keep=1&session_id=hidden" for line in lines)
-        assert "5ecret" not in json.dumps(caddy.log())
+        assert "5ecret" not in json.dumps([*lines, *caddy.log()])
 
 
 def test_plain_http_is_sent_to_https(call: Call, caddy: RealCaddy) -> None:

@@ -15,17 +15,46 @@ import typing as t
 
 import pytest
 
-SETTINGS = {
-    "scale-max-instances": 4, "health-enabled": True, "health-endpoint": "/api/health",
-    "health-interval": 10, "health-timeout": 5, "health-retries": 3,
-}  # fmt: skip
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
+
+# The user's variables, which the first role of every play brings.
+GB = pathlib.Path(__file__).resolve().parents[3] / "roles/gb/defaults/main.yml"
+SETTINGS = {**{name: key.default for name, key in KEYS.items()}, "scale-max-instances": 4}
 GOOD: dict[str, t.Any] = {"gb_settings": SETTINGS, "caddy_cookie_secret": "x" * 32}
+LIMITED = {**SETTINGS, "rate-limit-enabled": True}
+WEB = {"name": "web"}
+
+
+def routes(*more: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {**GOOD, "gb_routes": [*more]}
+
 
 # name: (entry point, variables, what the refusal says); {bin} is the folder of the stand-ins
 REFUSED: dict[str, tuple[str, dict[str, t.Any], str]] = {
-    "no health checks": ("preflight", {**GOOD, "caddy_health_enabled": False}, "every one of the 4 slots"),
+    "no health checks": ("preflight", {**GOOD, "gb_settings": {**SETTINGS, "health-enabled": False}}, "every one of the 4 slots"),
     "a short secret": ("preflight", {**GOOD, "caddy_cookie_secret": "short"}, "fewer than 32 characters"),
-    "no name": ("preflight", {**GOOD, "caddy_site_hosts": []}, "gb_site_hosts is empty"),
+    "no name": ("preflight", {**GOOD, "gb_site_hosts": []}, "gb_site_hosts is empty"),
+    "no route": ("preflight", routes(), "gb_routes is empty"),
+    "a route that hides another": ("preflight", routes(WEB, {"name": "api", "path": ["/api/*"]}), "taken by route web before it"),
+    "an unknown policy": ("preflight", routes({**WEB, "policy": "sticky"}), "got: sticky"),
+    "an option of another policy": ("preflight", routes({**WEB, "policy": "first", "choose": 2}), "choose does not belong to policy first"),
+    "an option that is none": ("preflight", routes({**WEB, "polici": "first"}), "polici"),
+    "a limit of 0": ("preflight", routes({**WEB, "limit": {"requests": 0}}), "requests and window of its limit are 1 or more"),
+    "a window with a unit": ("preflight", routes({**WEB, "limit": {"requests": 5, "window": "1 hour"}}), "unable to convert to int"),
+    "a limit by what is not known": ("preflight", routes({**WEB, "limit": {"requests": 5, "by": "colour"}}), "gb_rate_limit_keys has only"),
+    "an endpoint without paths": ("preflight", {**GOOD, "gb_settings": {**LIMITED, "rate-limit-api-file": 5}}, "rate-limit-api-files?"),
+    "HTTP/3 where no address comes": (
+        "preflight",
+        {**GOOD, "gb_settings": LIMITED, "gb_http_versions": ["h1", "h2", "h3"]},
+        "all visitors would share one limit",
+    ),
+    "no public name for ACME": ("preflight", {**GOOD, "gb_tls": {"source": "acme"}}, "signs only names that all the world can look up"),
+    "files and no key": ("preflight", {**GOOD, "gb_tls": {"source": "files", "certificate": "{bin}/caddy"}}, "no key"),
+    "a certificate that is not there": (
+        "preflight",
+        {**GOOD, "gb_tls": {"source": "files", "certificate": "{bin}/no.crt", "key": "{bin}/no.key"}},
+        "cannot be read on the controller",
+    ),
     "a URL without a checksum": ("build", {"caddy_binary": "https://example.com/caddy"}, "nothing was downloaded"),
     "a file that is not there": ("build", {"caddy_binary": "{bin}/absent"}, "is not a file"),
     "another checksum": ("build", {"caddy_binary": "{bin}/caddy", "caddy_binary_checksum": "sha256:" + "0" * 64}, "has the SHA-256"),
@@ -81,12 +110,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     cases = json.loads(json.dumps(REFUSED).replace("{bin}", str(programs)))
-    tasks = [refusal(name, entry, variables) for name, (entry, variables, _why) in cases.items()]
+    tasks: list[dict[str, t.Any]] = [{"ansible.builtin.set_fact": {"gb_cache_dir": str(cache)}}]
+    tasks += [refusal(name, entry, variables) for name, (entry, variables, _why) in cases.items()]
     tasks += [include("preflight", GOOD), include("build", {"caddy_binary": f"{programs}/caddy"})]
     tasks += [include("build", {"caddy_go": f"{programs}/go"})] * 2
     tasks.append({"ansible.builtin.copy": {"content": "{{ refusals | to_json }}", "dest": f"{folder}/result.json", "mode": "0600"}})
-    variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "gb_cache_dir": str(cache)}
-    (folder / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}]))
+    variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "vars_files": [str(GB)], "tasks": tasks}
+    (folder / "play.json").write_text(json.dumps([play]))
     (folder / "ansible.cfg").write_text("[defaults]\n")
     environment = os.environ | {"ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_LOCALHOST_WARNING": "false"}
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", str(folder / "play.json")]

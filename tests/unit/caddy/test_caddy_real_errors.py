@@ -1,0 +1,173 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real Caddy when things go wrong: nobody is healthy, nobody is there, somebody else writes, it is killed while it is written to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import typing as t
+
+import pytest
+from caddy_fakes import Call, Upstream
+from caddy_real import RealCaddy, configure, needs_caddy, slot, until
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, Config, reconcile
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict, Unreachable
+
+pytestmark = needs_caddy
+pytest_plugins = ["caddy_fixtures"]
+
+
+@contextlib.contextmanager
+def two(call: Call, caddy: RealCaddy, **given: t.Any) -> t.Iterator[list[tuple[Upstream, Upstream]]]:
+    """A site with two instances that serve."""
+    with slot(caddy, 1) as first, slot(caddy, 2) as second:
+        configure(call, caddy, **given)
+        until("both to serve", lambda: {caddy.get("/api/x")[2] for _ in range(4)} == {"botserver-1", "botserver-2"})
+        yield [first, second]
+
+
+def all_unhealthy(instances: list[tuple[Upstream, Upstream]], handlers: int = 8) -> None:
+    """Every check fails from now on, while the instances live; wait until every pool has noticed."""
+    for _serving, gate in instances:
+        gate.ready = False
+    before = [gate.checks for _serving, gate in instances]
+    until(
+        "every pool to check",
+        lambda: all(gate.checks >= count + 2 * handlers for (_serving, gate), count in zip(instances, before, strict=True)),
+        40,
+    )
+
+
+def test_when_what_all_share_is_gone_those_that_live_go_on(call: Call, caddy: RealCaddy) -> None:
+    with two(call, caddy) as instances:
+        all_unhealthy(instances)
+        asked = [(path, method) for path in ("/", "/api/x", "/api/health") for method in ("GET", "POST") for _ in range(4)]
+        answers = [caddy.get(path, method=method) for path, method in asked]
+        assert {status for status, _headers, _body in answers} == {200}
+        assert {body for _status, _headers, body in answers} == {"botserver-1", "botserver-2"}
+        assert all(headers["x-frame-options"] == "DENY" and headers["x-request-id"] for _status, headers, _body in answers)
+
+
+def test_a_sticky_visitor_stays_also_when_all_are_unhealthy(call: Call, caddy: RealCaddy) -> None:
+    routes = [{"name": "web", "policy": "cookie", "cookie": {"fallback": "round_robin"}}]
+    with two(call, caddy, gb_routes=routes) as instances:
+        visitors = [caddy.get("/")[1:] for _ in range(6)]
+        known = [(headers["set-cookie"].split(";")[0], body) for headers, body in visitors]
+        all_unhealthy(instances, handlers=4)
+        assert [caddy.get("/", Cookie=cookie)[2] for cookie, _body in known] == [body for _cookie, body in known]
+
+
+def test_without_the_panic_route_the_same_is_a_total_outage(call: Call, caddy: RealCaddy) -> None:
+    """What the route is for; and that it can be turned off."""
+    with two(call, caddy, caddy_panic=False, caddy_try_duration=0.2) as instances:
+        all_unhealthy(instances, handlers=4)
+        assert {caddy.get("/api/x")[0] for _ in range(4)} == {503}
+
+
+def test_with_nobody_alive_there_is_a_page_for_people_and_json_for_programs(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy, caddy_try_duration=0.3, caddy_retry_after=7)
+    status, headers, body = caddy.get("/")
+    assert (status, headers["retry-after"], headers["content-type"]) == (503, "7", "text/html; charset=utf-8")
+    assert "<h1>Back in a moment</h1>" in body and headers["x-request-id"] in body and headers["x-frame-options"] == "DENY"
+    for path, accept in (("/api/x", "*/*"), ("/page", "application/json")):
+        status, headers, body = caddy.get(path, Accept=accept)
+        assert (status, headers["retry-after"], json.loads(body)["error"]) == (503, "7", "unavailable")
+        assert json.loads(body)["request_id"] == headers["x-request-id"]
+
+
+def test_a_page_of_the_users_own_is_shown(call: Call, caddy: RealCaddy, tmp_path: t.Any) -> None:
+    (tmp_path / "away.html").write_text("<p>Nobody home</p>")
+    configure(call, caddy, caddy_try_duration=0.3, caddy_maintenance_page=str(tmp_path / "away.html"))
+    assert "Nobody home" in caddy.get("/")[2]
+
+
+def test_a_route_may_be_shown_in_frames_and_have_headers_of_its_own(call: Call, caddy: RealCaddy) -> None:
+    widget = {
+        "name": "widget",
+        "path": ["/widget/*"],
+        "frames": ["https://www.example.org"],
+        "response_headers": {"Cache-Control": "no-store"},
+    }
+    with two(call, caddy, gb_routes=[{"name": "api", "path": ["/api/*"]}, widget, {"name": "web"}]):
+        _status, headers, _body = caddy.get("/widget/x")
+        assert "x-frame-options" not in headers and headers["content-security-policy"] == "frame-ancestors https://www.example.org"
+        assert headers["cache-control"] == "no-store"
+        assert caddy.get("/other")[1]["x-frame-options"] == "DENY"
+
+
+def test_a_body_that_is_too_large_is_refused_where_a_route_says_so(call: Call, caddy: RealCaddy) -> None:
+    with two(call, caddy, gb_routes=[{"name": "api", "path": ["/api/*"]}, {"name": "web", "max_body": "10B"}]):
+        import http.client
+
+        for path, status in (("/", 413), ("/api/x", 200)):
+            link = http.client.HTTPSConnection("localhost", caddy.https, timeout=20, context=caddy.trust())
+            with contextlib.closing(link):
+                link.request("POST", path, body=b"x" * 11)
+                assert link.getresponse().status == status
+
+
+def test_an_instance_that_answers_500_is_left_out_by_its_breaker(call: Call, caddy: RealCaddy) -> None:
+    settings = {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 3, "circuit-breaker-timeout": 2}
+    with two(call, caddy, settings=settings) as instances:
+        instances[0][0].status = 500
+        seen = [caddy.get("/api/x")[0] for _ in range(16)]
+        assert seen.count(500) == 3, "its health is well: only the breaker can have left it out"
+        instances[0][0].status = 200
+        until("the breaker to close", lambda: {caddy.get("/api/x")[2] for _ in range(4)} == {"botserver-1", "botserver-2"})
+
+
+def test_a_change_by_another_is_read_again_and_both_stand(caddy: RealCaddy) -> None:
+    """The other comes between our reading and our writing, once: Caddy says 412, and nothing of either is lost."""
+    admin, turns = Caddy(caddy.socket), []
+
+    def with_logging(running: Config) -> Config:
+        turns.append(1)
+        if len(turns) == 1:
+            current, etag = admin.read()
+            admin.write({**current, "storage": {"module": "file_system", "root": f"{caddy.folder}/other"}}, etag)
+        return {**running, "logging": {"logs": {"default": {"level": "WARN"}}}}
+
+    assert reconcile(Caddy(caddy.socket), with_logging).changed
+    running, _etag = admin.read()
+    assert len(turns) == 2 and {"logging", "storage"} <= running.keys()
+
+
+def test_somebody_who_always_comes_between_is_an_error_after_a_bounded_number_of_tries(caddy: RealCaddy) -> None:
+    admin, turns = Caddy(caddy.socket), []
+
+    def never(running: Config) -> Config:
+        turns.append(1)
+        current, etag = admin.read()
+        admin.write({**current, "storage": {"module": "file_system", "root": f"{caddy.folder}/{len(turns)}"}}, etag)
+        return {**running, "logging": {}}
+
+    with pytest.raises(Conflict, match="retried 3 times"):
+        reconcile(Caddy(caddy.socket), never)
+    assert len(turns) == 4
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.05])
+def test_killed_while_it_is_written_to_the_next_run_repairs(call: Call, caddy: RealCaddy, delay: float) -> None:
+    configure(call, caddy, slots=2)
+    before, _etag = Caddy(caddy.socket).read()
+    after = caddy.role(3)["__caddy_site"]["config"]
+
+    def write() -> None:
+        # Killed before it could answer, which is what is wanted here.
+        with contextlib.suppress(Unreachable, ApiError):
+            Caddy(caddy.socket).write(after, Caddy(caddy.socket).read()[1])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    threading.Event().wait(delay)
+    caddy.kill()
+    thread.join(30)
+    caddy.start()
+    assert Caddy(caddy.socket).read()[0] in (before, after), "half of a configuration"
+    configure(call, caddy, slots=3)
+    assert configure(call, caddy, slots=3) == [False, False]
+    assert Caddy(caddy.socket).read()[0] == after
