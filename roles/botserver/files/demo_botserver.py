@@ -11,9 +11,10 @@ connection to Vault, PostgreSQL, Redis, Qdrant or Drive. Its own switches, which
 ``GB_DEMO_SLOW_START=60``    seconds before the port is opened
 ``/api/demo/echo``           query ``burn_ms`` (CPU time), ``delay_ms``, ``alloc_mb`` with ``hold_s`` (memory that is held after
                              the answer), ``cache_mb`` (page cache, by a file in the work folder)
-``/api/demo/knobs``          ``fail_health`` (bool), ``hang_health`` (seconds before /api/health answers), ``latency_ms`` (all
-                             but health and knobs); POST is for the loopback of the instance only. The real program without
-                             its database is ``{"fail_health": true, "hang_health": 5}``.
+``/api/demo/knobs``          ``fail_health`` (bool), ``hang_health`` (seconds before /api/health answers), ``latency_ms`` and
+                             ``fail_requests`` (bool, status 500), both for all but health and knobs; POST is for the loopback
+                             of the instance only. The real program without its database is
+                             ``{"fail_health": true, "hang_health": 5}``.
                              ``failover_trap`` (bool) arms what a failover of the database does to the real program: once
                              ``fail_health`` was on, no session is stored any more until a restart, and nothing shows it
                              but the demo's own ``known`` of websockets and ``sessions_stored`` of the knobs
@@ -123,6 +124,7 @@ class Knobs:
     fail_health: bool = False
     hang_health: float = 0.0
     latency_ms: float = 0.0
+    fail_requests: bool = False
     failover_trap: bool = False
 
     def turn(self, wanted: t.Any) -> None:
@@ -177,9 +179,12 @@ class Botserver:
 
     @web.middleware
     async def delay(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The knob ``latency_ms``; health and the knobs themselves stay quick."""
-        if self.knobs.latency_ms and request.path not in ("/health", "/api/health", "/api/demo/knobs"):
-            await asyncio.sleep(self.knobs.latency_ms / 1000)
+        """The knobs ``latency_ms`` and ``fail_requests``; health and the knobs themselves stay quick and well."""
+        if request.path in ("/health", "/api/health", "/api/demo/knobs"):
+            return await handler(request)
+        await asyncio.sleep(self.knobs.latency_ms / 1000)
+        if self.knobs.fail_requests:
+            raise web.HTTPInternalServerError(text=f"{NAME}: the knob fail_requests is on\n")
         return await handler(request)
 
     async def health(self, _request: web.Request) -> web.StreamResponse:

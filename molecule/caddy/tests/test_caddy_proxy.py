@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proxy as site.yml leaves it: who a visitor is, what is logged, who owns the configuration and the ports."""
+
+from __future__ import annotations
+
+import json
+
+from caddy_fleet import Fleet
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+
+SAVED = "/var/lib/caddy/.config/caddy/autosave.json"
+
+
+def access_log(fleet: Fleet) -> list[dict[str, object]]:
+    return [json.loads(line) for line in fleet.run("proxy-1", "cat", "/var/log/caddy/access.log").splitlines()]
+
+
+def test_visitors_are_told_apart_by_their_own_address_and_not_by_what_they_say(fleet: Fleet) -> None:
+    """Through the host's proxy device, where every connection comes from the proxy's own loopback."""
+    first = [fleet.ask("/api/auth?bot_name=default", source="127.0.0.11", **{"X-Forwarded-For": f"10.0.0.{turn}"}) for turn in range(12)]
+    assert [status for status, _headers, _body in first] == [200] * 10 + [429] * 2
+    _status, headers, body = first[-1]
+    assert 1 <= int(headers["retry-after"]) <= 60 and headers["content-type"] == "application/json"
+    assert json.loads(body)["error"] == "rate_limited" and json.loads(body)["limit"] == "api-auth"
+    assert fleet.ask("/api/auth?bot_name=default", source="127.0.0.12")[0] == 200
+    assert fleet.ask("/api/demo/echo", source="127.0.0.11")[0] == 200
+    assert {"127.0.0.11", "127.0.0.12"} <= {str(dict(entry["request"])["client_ip"]) for entry in access_log(fleet)}  # type: ignore[call-overload]
+
+
+def test_the_access_log_is_json_with_the_request_id_and_no_secrets(fleet: Fleet) -> None:
+    _status, headers, _body = fleet.ask("/api/demo/echo?token=5ecret&a=1", Cookie="gb_lb=5ecret", Authorization="Bearer 5ecret")
+    text = wait_for(
+        "the request to be logged",
+        lambda: fleet.run("proxy-1", "cat", "/var/log/caddy/access.log"),
+        lambda seen: headers["x-request-id"] in seen,
+        timeout=5,
+    )
+    assert '"/api/demo/echo?a=1&token=hidden"' in text and "5ecret" not in text
+    assert fleet.run("proxy-1", "stat", "-c", "%U %a", "/var/log/caddy/access.log").split() == ["caddy", "640"]
+
+
+def test_a_restart_brings_what_ran(fleet: Fleet) -> None:
+    before = fleet.caddy("/config/")
+    fleet.run("proxy-1", "systemctl", "restart", "caddy")
+    assert fleet.caddy("/config/") == before
+    assert json.loads(fleet.run("proxy-1", "cat", SAVED)) == before
+
+
+def test_killed_in_the_middle_of_storing_it_starts_and_the_next_run_repairs(fleet: Fleet) -> None:
+    before = fleet.caddy("/config/")
+    fleet.run("proxy-1", "sh", "-c", f"systemctl kill -s KILL --kill-who=main caddy; truncate -s 500 {SAVED}")
+    fleet.run("proxy-1", "systemctl", "restart", "caddy")
+    assert "apps" not in fleet.caddy("/config/")
+    assert "changed=1" in fleet.play("--tags", "caddy").split("PLAY RECAP")[1]
+    assert fleet.caddy("/config/") == before
+    assert fleet.ask("/api/demo/echo")[0] == 200
+
+
+def test_a_second_server_on_our_port_is_found_and_named(fleet: Fleet) -> None:
+    """Caddy would start beside it without a word, and the two would share the connections."""
+    second = "systemd-run --unit=second --property=Type=exec /usr/local/bin/caddy respond --listen :443 hello"
+    fleet.run("proxy-1", "sh", "-c", second)
+    try:
+        said = fleet.play("--tags", "caddy", fails=True)
+        assert "443" in said and "caddy (pid" in said
+    finally:
+        fleet.run("proxy-1", "systemctl", "stop", "second")
