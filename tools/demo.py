@@ -20,11 +20,14 @@ import sys
 import time
 import typing as t
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import place
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import STATE_KEY
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import slots
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, ipv4_of, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import read
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROOT_CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
@@ -119,15 +122,13 @@ def watch(lxd: Lxd, process: subprocess.Popen[bytes], interval: float, patience:
     while timeline.seconds() < patience:
         begun = time.monotonic()
         playbook("autoscale", quiet=True)
-        raw, _etag = lxd.get(f"projects/{lxd.project}")
-        state, _note = from_json(raw["config"].get("user.gb.autoscale"))
+        state, _note = from_json(read(lxd, place.PATH).get(STATE_KEY))
         decision = state.decisions[-1]
         fleet = slots(observe(lxd), 0)
         print(f"  {timeline.seconds():4.0f} s  {decision['action']:<4}  {decision['reason']}", flush=True)
-        if decision["action"] == "in":
-            timeline.slots_gone.add(decision["slot"])
+        timeline.slots_gone.update(decision["drain"])
         timeline.note(fleet["active"], fleet["draining"])
-        if process.poll() is not None and len(fleet["active"]) == 1:
+        if process.poll() is not None and len(fleet["active"]) == 1 and not fleet["draining"]:
             break
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=max(interval - (time.monotonic() - begun), 0.1))

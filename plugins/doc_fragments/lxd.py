@@ -86,3 +86,78 @@ options:
     type: int
     default: 8
 """
+
+    # Of the modules that make instances of the fleet.
+    FLEET = r"""
+options:
+  subnet:
+    description: The network of the bridge in CIDR notation. The address of slot n is the network's plus 100 + n.
+    type: str
+    required: true
+  network:
+    description: The bridge that the instances are connected to.
+    type: str
+    required: true
+  image:
+    description:
+      - Alias of the golden image that new instances are made from.
+      - Without it, the one that M(generalbots.scaling.lxc_image) set for the project.
+    type: str
+  image_version:
+    description: Version of that image, which is kept with each instance made from it.
+    type: str
+    default: ""
+  limits:
+    description: Limits of every instance.
+    type: dict
+    suboptions:
+      cpu:
+        description: Number of cores, or a set such as V(0-3).
+        type: str
+      cpu_allowance:
+        description: A slice of time such as V(25ms/100ms), which is a hard limit, or a share such as V(50%).
+        type: str
+      memory:
+        description: Memory such as V(512MiB).
+        type: str
+      disk_priority:
+        description: Priority on the disks, 0 to 10.
+        type: int
+      ingress:
+        description: Rate of incoming traffic such as V(100Mbit).
+        type: str
+      egress:
+        description: Rate of outgoing traffic such as V(100Mbit).
+        type: str
+  environment:
+    description:
+      - The environment of botserver. It is written into each instance, never into LXD's configuration.
+      - Without it, the file is not looked at.
+    type: dict
+  environment_path:
+    description: Where in the instance the environment file is.
+    type: path
+    default: /opt/gbo/bin/.env
+  firewall_rules:
+    description:
+      - What an instance loads into nftables when it starts, as P(generalbots.scaling.exposure_rules#filter) makes it. Written into each
+        instance that does not run; in running ones it is left to the role C(firewall), which loads it as well.
+      - Without it, what the table of the collection allows a botserver.
+    type: str
+  port:
+    description: The port that botserver listens on.
+    type: int
+    default: 8080
+  proxy_port_base:
+    description:
+      - Publish every instance on the host as well, at this port plus its slot. Such a port bypasses the load balancer with all its limits.
+    type: int
+  proxy_listen:
+    description: The host's address for O(proxy_port_base).
+    type: str
+    default: 127.0.0.1
+  drain_timeout:
+    description: Seconds from now until the deadline that a drain sets.
+    type: int
+    default: 300
+"""

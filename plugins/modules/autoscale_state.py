@@ -6,13 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: autoscale_state
-short_description: Lock the fleet for one controller and keep what the autoscaler remembers
+short_description: Lock the fleet for one controller, keep what the autoscaler remembers, pause it or pin a size
 version_added: "0.1.0"
 author:
   - The generalbots.scaling contributors (@generalbots)
 description:
-  - The lock and the autoscaler's state are the keys C(user.gb.lock) and C(user.gb.autoscale) of the project in LXD.
-  - Both are written only if the project is still as it was read (ETag); after a conflict it is read and judged again, a few times.
+  - The lock and the autoscaler's state are the keys C(user.gb.lock) and C(user.gb.autoscale) of the profile C(gb-autoscale) in the
+    project, which no instance uses. It is made where it is missing, with what an earlier version kept in the project's own keys.
+  - Both are written only if the profile is still as it was read (ETag); after a conflict it is read and judged again, a few times.
   - A lock has a holder, a purpose and an expiry. While it is valid, another holder is refused and told who holds it, for what and until
     when. A lock past its expiry is taken over, so that a run that was killed stops nobody for longer than O(ttl).
 attributes:
@@ -36,9 +37,21 @@ options:
       - V(locked) takes the lock, or extends one's own.
       - V(unlocked) gives one's own lock back. It fails if somebody else holds it by now.
       - V(recorded) keeps O(record). With O(holder) given it is refused while somebody else holds the lock.
+      - V(paused) lets the autoscaler take no step in the direction O(pause), V(resumed) takes that back.
+      - V(pinned) lets it keep O(pin) instances, V(unpinned) takes that back. All four are done whoever holds the lock.
     type: str
     required: true
-    choices: [locked, unlocked, recorded]
+    choices: [locked, unlocked, recorded, paused, resumed, pinned, unpinned]
+  pause:
+    description:
+      - Which steps to pause.
+    type: str
+    choices: [in, out, both]
+    default: both
+  pin:
+    description:
+      - The number of instances to keep. Required for O(state=pinned).
+    type: int
   holder:
     description:
       - Who takes, gives back or uses the lock. It must be different for every run, for example host name and process id.
@@ -137,14 +150,21 @@ SPEC = LXD_SPEC.merge(
             "purpose": {"type": "str"},
             "ttl": {"type": "int", "default": 900},
             "record": {"type": "dict"},
+            "pause": {"type": "str", "default": "both", "choices": ["in", "out", "both"]},
+            "pin": {"type": "int"},
         },
-        required_if=[("state", "locked", ["holder", "purpose"]), ("state", "unlocked", ["holder"]), ("state", "recorded", ["record"])],
+        required_if=[
+            ("state", "locked", ["holder", "purpose"]),
+            ("state", "unlocked", ["holder"]),
+            ("state", "recorded", ["record"]),
+            ("state", "pinned", ["pin"]),
+        ],
     )
 )
 
 
 def body(module: AnsibleModule) -> dict[str, t.Any]:
-    """Lock, unlock or record, as the options say."""
+    """Do what the option state says."""
     return controller.change(connect(module.params), module.params, time.time(), write=not module.check_mode)
 
 

@@ -11,7 +11,7 @@ version_added: "0.1.0"
 author:
   - The generalbots.scaling contributors (@generalbots)
 description:
-  - Reads the lock and the autoscaler's state from the project in LXD.
+  - Reads the lock and the autoscaler's state from the profile C(gb-autoscale) of the project in LXD.
 extends_documentation_fragment:
   - generalbots.scaling.attributes
   - generalbots.scaling.attributes.info_module
@@ -46,7 +46,8 @@ locked:
 autoscale:
   description:
     - The recorded state, with the times of the last steps (C(history)), the step whose outcome has not been seen yet (C(pending)), the
-      number of steps that failed (C(failures)), and the last C(decisions). A fresh one if none is recorded.
+      number of steps that failed (C(failures)), what an operator has set (C(controls)), and the last C(decisions). A
+      fresh one if none is recorded.
   returned: success
   type: dict
 note:
@@ -69,7 +70,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.module import 
 
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """The lock and the state as they are."""
-    return controller.info(connect(module.params), module.params, time.time())
+    return controller.info(connect(module.params), time.time())
 
 
 def main() -> None:

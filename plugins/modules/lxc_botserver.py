@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - generalbots.scaling.lxd
   - generalbots.scaling.lxd.run
+  - generalbots.scaling.lxd.fleet
   - generalbots.scaling.attributes
   - generalbots.scaling.attributes.actiongroup_scaling
 attributes:
@@ -36,11 +37,12 @@ options:
       - V(draining), they are marked with a deadline and their gate is closed, so that the load balancer sends nothing new.
         What is in flight goes on. A deadline that is already set is kept.
       - V(stopped), they are stopped gracefully and kept as warm slots.
+      - V(warm), they have an instance that is ready to be started; one that is made is not started, one that runs goes on.
       - V(failed), they are stopped and kept for inspection, marked with O(failure). They are not used again until started by number
         or removed.
       - V(absent), they are stopped gracefully and deleted.
     type: str
-    choices: [present, started, draining, stopped, failed, absent]
+    choices: [present, started, draining, stopped, warm, failed, absent]
     default: started
   slots:
     description: The slots, by number. For any other state than V(present) and V(started) they must be named.
@@ -55,72 +57,6 @@ options:
     description: The number of slots, C(scale-max-instances).
     type: int
     default: 10
-  subnet:
-    description: The network of the bridge in CIDR notation. The address of slot n is the network's plus 100 + n.
-    type: str
-    required: true
-  network:
-    description: The bridge that the instances are connected to.
-    type: str
-    required: true
-  image:
-    description:
-      - Alias of the golden image that new instances are made from.
-      - Without it, the one that M(generalbots.scaling.lxc_image) set for the project.
-    type: str
-  image_version:
-    description: Version of that image, which is kept with each instance made from it.
-    type: str
-    default: ""
-  limits:
-    description: Limits of every instance.
-    type: dict
-    suboptions:
-      cpu:
-        description: Number of cores, or a set such as V(0-3).
-        type: str
-      cpu_allowance:
-        description: A slice of time such as V(25ms/100ms), which is a hard limit, or a share such as V(50%).
-        type: str
-      memory:
-        description: Memory such as V(512MiB).
-        type: str
-      disk_priority:
-        description: Priority on the disks, 0 to 10.
-        type: int
-      ingress:
-        description: Rate of incoming traffic such as V(100Mbit).
-        type: str
-      egress:
-        description: Rate of outgoing traffic such as V(100Mbit).
-        type: str
-  environment:
-    description:
-      - The environment of botserver. It is written into each instance, never into LXD's configuration.
-      - Without it, the file is not looked at.
-    type: dict
-  environment_path:
-    description: Where in the instance the environment file is.
-    type: path
-    default: /opt/gbo/bin/.env
-  firewall_rules:
-    description:
-      - What an instance loads into nftables when it starts, as P(generalbots.scaling.exposure_rules#filter) makes it. Written into each
-        instance that does not run; in running ones it is left to the role C(firewall), which loads it as well.
-      - Without it, what the table of the collection allows a botserver.
-    type: str
-  port:
-    description: The port that botserver listens on.
-    type: int
-    default: 8080
-  proxy_port_base:
-    description:
-      - Publish every instance on the host as well, at this port plus its slot. Such a port bypasses the load balancer with all its limits.
-    type: int
-  proxy_listen:
-    description: The host's address for O(proxy_port_base).
-    type: str
-    default: 127.0.0.1
   health:
     description:
       - Wait until every started instance answers its health check, asked from where this module runs.
@@ -139,10 +75,6 @@ options:
         description: Seconds until it must answer with a status of 2xx.
         type: int
         default: 60
-  drain_timeout:
-    description: Seconds from now until the deadline that V(draining) sets.
-    type: int
-    default: 300
   failure:
     description: The reason that V(failed) keeps with the instance.
     type: str
@@ -209,10 +141,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run 
     look_at,
     with_image,
 )
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
-    LIMIT_OPTIONS,
-)
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import (
+    FLEET_SPEC,
     RUN_SPEC,
     run_options,
 )
@@ -221,24 +151,13 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.module import 
     run,
 )
 
-SPEC = LXD_SPEC.merge(RUN_SPEC).merge(
+SPEC = LXD_SPEC.merge(RUN_SPEC).merge(FLEET_SPEC).merge(
     ArgumentSpec(
         options={
             "state": {"type": "str", "default": "started", "choices": list(fleet.FLEET_STATES)},
             "slots": {"type": "list", "elements": "int"},
             "count": {"type": "int"},
             "max_slots": {"type": "int", "default": 10},
-            "subnet": {"type": "str", "required": True},
-            "network": {"type": "str", "required": True},
-            "image": {"type": "str"},
-            "image_version": {"type": "str", "default": ""},
-            "limits": {"type": "dict", "options": LIMIT_OPTIONS},
-            "environment": {"type": "dict", "no_log": True},
-            "environment_path": {"type": "path", "default": "/opt/gbo/bin/.env"},
-            "firewall_rules": {"type": "str"},
-            "port": {"type": "int", "default": 8080},
-            "proxy_port_base": {"type": "int"},
-            "proxy_listen": {"type": "str", "default": "127.0.0.1"},
             "health": {
                 "type": "dict",
                 "options": {
@@ -247,12 +166,11 @@ SPEC = LXD_SPEC.merge(RUN_SPEC).merge(
                     "timeout": {"type": "int", "default": 60},
                 },
             },
-            "drain_timeout": {"type": "int", "default": 300},
             "failure": {"type": "str", "default": ""},
         },
         required_one_of=[("slots", "count")],
         mutually_exclusive=[("slots", "count")],
-        required_if=[("state", state, ("slots",)) for state in ("draining", "stopped", "failed", "absent")],
+        required_if=[("state", state, ("slots",)) for state in ("draining", "stopped", "warm", "failed", "absent")],
     )
 )
 

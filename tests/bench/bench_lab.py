@@ -21,13 +21,15 @@ import sys
 import time
 import typing as t
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import place
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import STATE_KEY
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import FleetSpec, plan_fleet, slots
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit, read
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -41,7 +43,6 @@ HTTP_PORT, HTTPS_PORT = 28080, 28443
 SITE = f"https://localhost:{HTTPS_PORT}"
 GATE_PORT, HEALTH_PATH = 8079, "/api/health"
 MAX_INSTANCES = 4
-STATE_KEY = "user.gb.autoscale"
 #: where the role caddy has its own authority
 ROOT_CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
 #: enough for the demo botserver, and thirty of them fit on a small machine
@@ -195,14 +196,13 @@ class Lab:
 
     def decision(self) -> dict[str, t.Any]:
         """What the autoscaler recorded last: ``action``, ``slot``, ``time`` in epoch seconds, and more."""
-        raw, _etag = self.lxd.get(f"projects/{PROJECT}")
-        state, note = from_json(raw["config"].get(STATE_KEY))
+        state, note = from_json(read(self.lxd, place.PATH).get(STATE_KEY))
         assert state.decisions, f"The autoscaler has recorded no decision in project {PROJECT}. {note}"
         return dict(state.decisions[-1])
 
     def forget(self) -> None:
         """Take the autoscaler's memory away, so that no cooldown stands in the way of the next decision."""
-        edit(self.lxd, f"projects/{PROJECT}", lambda _keys: {STATE_KEY: None})
+        edit(self.lxd, place.where(self.lxd, write=True), lambda _keys: {STATE_KEY: None})
 
     def authority(self) -> pathlib.Path:
         """The certificate of Caddy's own authority, as a file."""

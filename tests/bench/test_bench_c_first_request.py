@@ -75,7 +75,7 @@ def scale_out(lab: Lab) -> float:
             if decision["action"] == "out":
                 break
         assert decision["action"] == "out", f"{RATE} requests per second did not scale out within {TICKS} ticks"
-        name = f"botserver-{decision['slot']}"
+        name = f"botserver-{decision['start'][0]}"
         wait_for(f"{name} to serve", lambda: client.seen.get(name), lambda at: at is not None, timeout=60, interval=POLL)
     return client.seen[name] - float(decision["time"])
 

@@ -16,12 +16,12 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wa
 
 def decisions(site: Site) -> list[dict[str, t.Any]]:
     """What the autoscaler remembers of its decisions."""
-    return list(json.loads(site.project_config()["user.gb.autoscale"])["decisions"])
+    return list(json.loads(site.memory()["user.gb.autoscale"])["decisions"])
 
 
 def tick(site: Site, **settings: t.Any) -> dict[str, t.Any]:
-    """One tick; returns its decision."""
-    site.play("autoscale", settings=settings or None)
+    """One tick, with the drains that it begins; returns its decision."""
+    site.play("autoscale", "-e", "autoscaler_wait=true", settings=settings or None)
     return decisions(site)[-1]
 
 
@@ -70,10 +70,10 @@ def test_it_shrinks_by_itself_when_the_load_is_gone(one: Site) -> None:
 
 
 def test_check_mode_shows_the_decision_and_does_nothing(one: Site) -> None:
-    before = (one.slots(), one.project_config())
+    before = (one.slots(), one.memory())
     shown = one.play("autoscale", "--check").text
     assert "reason:" in shown and "action: hold" in shown
-    assert (one.slots(), one.project_config()) == before
+    assert (one.slots(), one.memory()) == before
 
 
 def test_a_slot_beyond_a_lowered_maximum_is_drained_and_not_cut(one: Site) -> None:

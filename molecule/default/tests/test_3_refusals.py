@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import time
 
-from topology import INVENTORY, PROJECT, Site
+from topology import INVENTORY, MEMORY, Site
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
 
 SHORT = ("-e", "gb_health_timeout=8")
 
@@ -63,17 +65,14 @@ def test_without_caddy_nothing_is_drained(one: Site) -> None:
 
 
 def test_the_second_of_two_runs_is_told_who_holds_the_lock(one: Site) -> None:
-    raw, etag = one.lxd.get(f"projects/{PROJECT}")
-    lock = json.dumps({"holder": "somebody/1", "purpose": "a test", "expires": time.time() + 60})
-    one.lxd.put(f"projects/{PROJECT}", {**raw, "config": {**raw["config"], "user.gb.lock": lock}}, etag=etag)
+    held = json.dumps({"holder": "somebody/1", "purpose": "a test", "expires": time.time() + 60})
+    edit(one.lxd, MEMORY, lambda _keys: {"user.gb.lock": held})
     try:
         said = one.play("scale", "-e", "count=2", fails=True).text
         assert "somebody/1" in said and "a test" in said
         assert one.slots()["active"] == [1]
     finally:
-        raw, etag = one.lxd.get(f"projects/{PROJECT}")
-        config = {key: value for key, value in raw["config"].items() if key != "user.gb.lock"}
-        one.lxd.put(f"projects/{PROJECT}", {**raw, "config": config}, etag=etag)
+        edit(one.lxd, MEMORY, lambda _keys: {"user.gb.lock": None})
 
 
 def test_a_count_out_of_bounds_is_refused(one: Site) -> None:

@@ -24,6 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule/inventory"
 WORK = ROOT / ".build/molecule"
 PROJECT = "gb-molecule"
+MEMORY = "profiles/gb-autoscale"
 URL = "https://localhost:18443"
 MAX = 4
 CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
@@ -72,6 +73,11 @@ class Site:
     def project_config(self) -> dict[str, str]:
         """The config keys of the project."""
         raw, _etag = self.lxd.get(f"projects/{PROJECT}")
+        return dict(raw["config"])
+
+    def memory(self) -> dict[str, str]:
+        """The config keys by which the autoscaler remembers."""
+        raw, _etag = self.lxd.get(MEMORY)
         return dict(raw["config"])
 
     def run(self, name: str, *argv: str) -> str:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import lock
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import lock, place
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Direction
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import LINE, REMEMBERED, Pending, State, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
@@ -16,16 +18,16 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Pl
 Options = t.Mapping[str, t.Any]
 
 
-def change(lxd: store.Connection, options: Options, now: float, *, write: bool) -> dict[str, t.Any]:
+def change(lxd: place.Connection, options: Options, now: float, *, write: bool) -> dict[str, t.Any]:
     """Do what ``options['state']`` says; ``write=False`` computes the same result and writes nothing."""
-    path = project_path(options)
+    path = place.where(lxd, write=write)
     keys = store.read(lxd, path)
     return STATES[options["state"]](lxd, path, options, now, keys, write)
 
 
-def info(lxd: store.Connection, options: Options, now: float) -> dict[str, t.Any]:
+def info(lxd: place.Connection, now: float) -> dict[str, t.Any]:
     """The lock and the state as they are."""
-    keys = store.read(lxd, project_path(options))
+    keys = store.read(lxd, place.where(lxd, write=False))
     there = lock.found(keys)
     state, note = from_json(keys.get(lock.STATE_KEY))
     return {
@@ -37,9 +39,12 @@ def info(lxd: store.Connection, options: Options, now: float) -> dict[str, t.Any
     }
 
 
-def project_path(options: Options) -> str:
-    """The LXD object that carries the lock and the state."""
-    return f"projects/{options['project']}"
+def remembered(state: State, decision: Decision) -> State:
+    """The state with a step in it that a person asked for: pending, so that it starts a cooldown as any other does."""
+    line = {name: value for name, value in decision.as_dict().items() if name in LINE}
+    slots = decision.start or decision.drain
+    pending = Pending(t.cast(Direction, decision.action), slots, decision.time) if slots else state.pending
+    return dataclasses.replace(state, pending=pending, decisions=(*state.decisions, line)[-REMEMBERED:] if slots else state.decisions)
 
 
 def _locked(lxd: store.Connection, path: str, options: Options, now: float, keys: store.Keys, write: bool) -> dict[str, t.Any]:
@@ -68,6 +73,16 @@ def _recorded(lxd: store.Connection, path: str, options: Options, now: float, ke
     return _result(keys, options, lock.found(keys), changed=changed, after=after)
 
 
+def _controlled(change: t.Callable[[Options], t.Mapping[str, t.Any]]) -> t.Callable[..., dict[str, t.Any]]:
+    """The state of the module that sets what ``change`` makes of the options, whoever holds the lock."""
+
+    def doer(lxd: store.Connection, path: str, options: Options, _now: float, keys: store.Keys, write: bool) -> dict[str, t.Any]:
+        _before, after, changed = lock.control(lxd, path, change(options), write=write)
+        return _result(keys, options, lock.found(keys), changed=changed, after=after)
+
+    return doer
+
+
 def _result(
     keys: store.Keys,
     options: Options,
@@ -84,7 +99,7 @@ def _result(
     differences = Plan()
     differences.differ("lock", _plain(before_lock), _plain(after_lock))
     differences.differ("history", *(_steps(one) for one in (before, state)))
-    for name in ("pending", "failures"):
+    for name in ("pending", "failures", "controls"):
         differences.differ(name, before.as_dict()[name], state.as_dict()[name])
     return {
         "changed": changed,
@@ -111,4 +126,8 @@ STATES: t.Mapping[str, t.Callable[[store.Connection, str, Options, float, store.
     "locked": _locked,
     "unlocked": _unlocked,
     "recorded": _recorded,
+    "paused": _controlled(lambda options: {"pause": options["pause"]}),
+    "resumed": _controlled(lambda _options: {"pause": None}),
+    "pinned": _controlled(lambda options: {"pin": options["pin"]}),
+    "unpinned": _controlled(lambda _options: {"pin": None}),
 }

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One active controller: a lock with holder, purpose and expiry in the LXD project, and what is recorded beside it.
+"""One active controller: a lock with holder, purpose and expiry in LXD, and what is recorded beside it.
 
 Both are config keys of one object and are written under its ETag, so of two who take the lock at once one is told no,
 and a run that lost its lock cannot overwrite what its successor recorded.
@@ -12,6 +12,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
+import re
+import socket
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
@@ -21,6 +24,11 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import sto
 
 LOCK_KEY = "user.gb.lock"
 STATE_KEY = "user.gb.autoscale"
+#: the last settings that were sound
+SETTINGS_KEY = "user.gb.settings"
+
+#: host/process@boot-start-namespace, as :func:`this_run` writes it
+_RUN = re.compile(r"(?P<host>.+)/(?P<pid>\d+)@(?P<boot>\w+)-(?P<start>\d+)-(?P<space>\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +55,12 @@ class Lock:
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-    """The lock as it is now, whether something was written, and the stale lock that was taken over, if any."""
+    """The lock as it is now, whether something was written, the lock that was taken over, if any, and all keys beside it."""
 
     lock: Lock
     changed: bool
     taken_over: Lock | None = None
+    keys: store.Keys = dataclasses.field(default_factory=dict)
 
 
 def found(keys: store.Keys) -> Lock | None:
@@ -68,25 +77,60 @@ def found(keys: store.Keys) -> Lock | None:
     except (ValueError, KeyError, TypeError) as error:
         raise Refused(
             f"{LOCK_KEY} holds {text[:80]!r}, which is not a lock of this collection. If nobody means it to keep the autoscaler away, "
-            f"unset the key (lxc project unset <project> {LOCK_KEY})."
+            f"unset the key (lxc profile unset gb-autoscale {LOCK_KEY})."
         ) from error
 
 
-def acquire(lxd: store.Connection, path: str, wanted: Lock, now: float, *, write: bool = True) -> Taken:
-    """Take the lock, renew one's own, or take over a stale one.
+def this_run(proc: str = "/proc") -> str:
+    """A name for this process that no other one has, here or elsewhere, and by which it can be told that it is gone."""
+    return f"{socket.gethostname()}/{os.getpid()}@{_boot(proc)}-{_start(os.getpid(), proc)}-{_space(proc)}"
 
-    :param path: the object that carries the keys, ``projects/<name>``
+
+def gone(holder: str, proc: str = "/proc") -> bool:
+    """Whether the holder is a process of this machine that does not run any more; False wherever that cannot be told."""
+    said = _RUN.fullmatch(holder)
+    if said is None or (said["host"], said["boot"], said["space"]) != (socket.gethostname(), _boot(proc), _space(proc)):
+        return False
+    return _start(int(said["pid"]), proc) != said["start"]
+
+
+def _boot(proc: str) -> str:
+    with open(f"{proc}/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return stream.read().replace("-", "")[:12]
+
+
+def _space(proc: str) -> str:
+    return "".join(filter(str.isdigit, os.readlink(f"{proc}/self/ns/pid")))
+
+
+def _start(pid: int, proc: str) -> str:
+    """When a process was started, in ticks since the boot; 0 if there is none, or a dead one that nobody has waited for."""
+    try:
+        with open(f"{proc}/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except OSError:
+        return "0"
+    return "0" if fields[0] in ("Z", "X") else fields[19]
+
+
+def acquire(
+    lxd: store.Connection, path: str, wanted: Lock, now: float, *, write: bool = True, gone: t.Callable[[str], bool] = gone
+) -> Taken:
+    """Take the lock, renew one's own, or take over one that is stale or whose holder died on this machine.
+
+    :param path: the object that carries the keys, see :mod:`place`
     :raises Refused: somebody else holds it; ``lock`` in the details says who, for what and until when
     """
-    edited = store.edit(lxd, path, lambda keys: _take(keys, wanted, now, path), write=write)
+    edited = store.edit(lxd, path, lambda keys: _take(keys, wanted, now, path, gone), write=write)
     before = found(edited.before)
-    after = found(store.read(lxd, path)) if write else wanted
+    keys = store.read(lxd, path) if write else edited.after
+    after = found(keys)
     # The daemon compares the ETag and writes in two steps: another writer may have come between them.
     if after is None:
         raise Refused(f"The lock of {path} was removed by somebody else just after it was taken. Try again.")
     if after != wanted:
         raise _held(after, now, path)
-    return Taken(wanted, edited.changed, before if before is not None and before.holder != wanted.holder else None)
+    return Taken(wanted, edited.changed, before if before is not None and before.holder != wanted.holder else None, keys)
 
 
 def release(lxd: store.Connection, path: str, holder: str, now: float, *, write: bool = True) -> bool:
@@ -98,10 +142,20 @@ def release(lxd: store.Connection, path: str, holder: str, now: float, *, write:
 
 
 def record(
-    lxd: store.Connection, path: str, data: t.Mapping[str, t.Any], holder: str | None, now: float, *, write: bool = True
+    lxd: store.Connection,
+    path: str,
+    data: t.Mapping[str, t.Any],
+    holder: str | None,
+    now: float,
+    *,
+    write: bool = True,
+    more: t.Mapping[str, str | None] | None = None,
 ) -> tuple[State, State, bool]:
     """Keep the autoscaler's state; returns the state before, the state after, and whether they differ.
 
+    What an operator has set at run time meanwhile (pause, pin) stays as it is in LXD.
+
+    :param more: further keys of the object to write with it; None removes one
     :param holder: who records; None where no lock is used
     :raises InvalidInput: ``data`` is no state of this version
     :raises Refused: somebody else than ``holder`` holds the lock
@@ -109,14 +163,31 @@ def record(
     state, note = from_dict(dict(data))
     if note:
         raise InvalidInput(f"Nothing was recorded at {path}: {note.partition(';')[0]}. Record the state that autoscale_decision returned.")
-    text = json.dumps(state.as_dict(), sort_keys=True, separators=(",", ":"))
-    edited = store.edit(lxd, path, lambda keys: _kept(keys, text, holder, now, path), write=write)
-    return from_json(edited.before.get(STATE_KEY))[0], state, edited.changed
+    edited = store.edit(lxd, path, lambda keys: {**_kept(keys, state, holder, now, path), **(more or {})}, write=write)
+    return from_json(edited.before.get(STATE_KEY))[0], from_json(edited.after.get(STATE_KEY))[0], edited.changed
 
 
-def _take(keys: store.Keys, wanted: Lock, now: float, path: str) -> dict[str, str | None]:
+def control(lxd: store.Connection, path: str, changes: t.Mapping[str, t.Any], *, write: bool = True) -> tuple[State, State, bool]:
+    """Set ``pause`` or ``pin`` of the recorded state, whoever holds the lock; returns as :func:`record` does.
+
+    :raises InvalidInput: a pause that is none, or a pin that is no number of instances
+    """
+
+    def changed(keys: store.Keys) -> dict[str, str | None]:
+        return {STATE_KEY: text_of(from_json(keys.get(STATE_KEY))[0].with_controls(**changes))}
+
+    edited = store.edit(lxd, path, changed, write=write)
+    return from_json(edited.before.get(STATE_KEY))[0], from_json(edited.after.get(STATE_KEY))[0], edited.changed
+
+
+def text_of(state: State) -> str:
+    """The state as its key holds it."""
+    return json.dumps(state.as_dict(), sort_keys=True, separators=(",", ":"))
+
+
+def _take(keys: store.Keys, wanted: Lock, now: float, path: str, gone: t.Callable[[str], bool]) -> dict[str, str | None]:
     there = found(keys)
-    if there is not None and there.holder != wanted.holder and not there.stale(now):
+    if there is not None and there.holder != wanted.holder and not there.stale(now) and not gone(there.holder):
         raise _held(there, now, path)
     return {LOCK_KEY: json.dumps(wanted.as_dict(), sort_keys=True)}
 
@@ -132,11 +203,12 @@ def _give_back(keys: store.Keys, holder: str, now: float, path: str) -> dict[str
     return {LOCK_KEY: None}
 
 
-def _kept(keys: store.Keys, text: str, holder: str | None, now: float, path: str) -> dict[str, str | None]:
+def _kept(keys: store.Keys, state: State, holder: str | None, now: float, path: str) -> dict[str, str | None]:
     there = found(keys) if holder is not None else None
     if there is not None and there.holder != holder and not there.stale(now):
         raise _held(there, now, path)
-    return {STATE_KEY: text}
+    set_by_hand = from_json(keys.get(STATE_KEY))[0].controls
+    return {STATE_KEY: text_of(dataclasses.replace(state, controls=set_by_hand))}
 
 
 def _held(lock: Lock, now: float, path: str) -> Refused:

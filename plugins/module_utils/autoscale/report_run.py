@@ -65,7 +65,7 @@ def _present(options: t.Mapping[str, t.Any], now: float) -> dict[str, t.Any]:
     """What LXD says now, or why it says nothing."""
     try:
         lxd = connect(options)
-        kept = controller.info(lxd, options, now)
+        kept = controller.info(lxd, now)
         fleet = fleet_facts(lxd, observe(lxd), options["subnet"])
     except ScalingError as error:
         return {"trouble": str(error)}

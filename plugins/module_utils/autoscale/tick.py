@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import keep, number, observe, sample_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Sample, keep, number, observe, sample_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Facts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, remember, settle
@@ -25,6 +25,7 @@ class Tick:
     decision: Decision
     state: State
     notes: tuple[str, ...] = ()
+    facts: Facts | None = None
 
 
 def tick(
@@ -48,6 +49,22 @@ def tick(
     :param readings: what other sources say, each ``{"name", "value", "time", "why"}``; value None is unknown
     :raises InvalidInput: settings that contradict each other, or a fleet entry without its name, slot, status or state
     """
+    policy, facts, sample, settled, notes = look(settings, fleet, traffic, remembered, time, options=options, readings=readings)
+    decision = decide(facts, policy, settled.history)
+    return Tick(decision, remember(settled, sample, decision), notes, facts)
+
+
+def look(
+    settings: t.Mapping[str, t.Any],
+    fleet: t.Sequence[t.Mapping[str, t.Any]],
+    traffic: t.Sequence[t.Mapping[str, t.Any]],
+    remembered: t.Mapping[str, t.Any],
+    time: float,
+    *,
+    options: t.Mapping[str, t.Any] | None = None,
+    readings: t.Sequence[t.Mapping[str, t.Any]] = (),
+) -> tuple[Policy, Facts, Sample, State, tuple[str, ...]]:
+    """Policy and facts of this moment, the sample to keep, the state in which an earlier step has its outcome, and notes."""
     _check(fleet)
     before, note = from_dict(remembered)
     policy = Policy.from_settings(settings, options, [str(one["name"]) for one in readings])
@@ -55,9 +72,7 @@ def tick(
     now = sample_of(fleet, traffic, time)
     facts = observe(fleet, traffic, now, before.sample, longest=max(OLD_INTERVALS * policy.interval, OLD_SECONDS))
     facts = with_readings(facts, readings)
-    settled = settle(before, facts)
-    decision = decide(facts, policy, settled.history)
-    return Tick(decision, remember(settled, keep(before.sample, now), decision), ((note,) if note else ()) + facts.notes)
+    return policy, facts, keep(before.sample, now), settle(before, facts), ((note,) if note else ()) + facts.notes
 
 
 def with_readings(facts: Facts, readings: t.Sequence[t.Mapping[str, t.Any]]) -> Facts:

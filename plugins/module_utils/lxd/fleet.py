@@ -49,10 +49,23 @@ FAILURE_KEY = "user.gb.failure"
 PROTECTED_KEY = "user.gb.protected"
 #: what an instance loads into nftables when it starts
 RULES_PATH = "/etc/gb-exposure.nft"
+#: when the gate of a draining slot was closed, in epoch seconds
+GATE_KEY = "user.gb.gate-closed"
+#: what becomes of a draining slot when it is idle: one of THENS
+THEN_KEY = "user.gb.drain-then"
+THENS = ("warm", "delete", "start", "failed")
 GATE_UNITS = ("gb-gate.socket", "gb-gate.service")
-FLEET_STATES = ("present", "started", "draining", "stopped", "failed", "absent")
+FLEET_STATES = ("present", "started", "draining", "stopped", "warm", "failed", "absent")
 #: the state of a slot → the power state that goes with it
-_POWER = {"present": "present", "started": "started", "draining": "present", "stopped": "stopped", "failed": "stopped", "absent": "absent"}
+_POWER = {
+    "present": "present",
+    "started": "started",
+    "draining": "present",
+    "stopped": "stopped",
+    "warm": "present",
+    "failed": "stopped",
+    "absent": "absent",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +88,7 @@ class FleetSpec:
     proxy_port_base: int | None = None
     proxy_listen: str = "127.0.0.1"
     drain_timeout: float = 300.0
+    drain_then: str = "warm"
     failure: str = ""
 
 
@@ -148,6 +162,30 @@ def choose_slots(observed: t.Mapping[str, Instance], spec: FleetSpec, numbers: t
             + ". Raise scale-max-instances, or remove failed instances."
         )
     return sorted([*now["active"], *spare[:missing]])
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmWork:
+    """What the warm slots need: those to make, lowest first, and those to make anew because their image is outdated."""
+
+    create: tuple[int, ...] = ()
+    renew: tuple[int, ...] = ()
+
+
+def warm_work(observed: t.Mapping[str, Instance], spec: FleetSpec, wanted: int) -> WarmWork:
+    """What has to be done so that ``wanted`` stopped, provisioned slots of the current image are ready, as far as there are slots."""
+    now = slots(observed, spec.max_slots)
+    warm = [slot for slot in now["warm"] if slot <= spec.max_slots]
+    old = {slot for slot in warm if outdated(observed[instance_name(COMPONENT, slot)], spec)}
+    missing = max(wanted - len(warm), 0)
+    current = len(warm) - len(old)
+    return WarmWork(tuple(now["free"][:missing]), tuple(sorted(old)[: max(wanted - current, 0)]))
+
+
+def outdated(instance: Instance, spec: FleetSpec) -> bool:
+    """Whether it was made from another image than new ones are; False where one of the two is not known."""
+    version = instance.config.get(IMAGE_KEY, "")
+    return bool(version and spec.image_version and version != spec.image_version)
 
 
 def _known(observed: t.Mapping[str, Instance]) -> list[int]:
@@ -233,14 +271,17 @@ def _in_state(base: InstanceSpec, spec: FleetSpec, instance: Instance | None, st
 
 def _marks(spec: FleetSpec, instance: Instance | None, state: str, now: float) -> dict[str, str | None]:
     if state == "draining":
-        known = instance.config.get(DEADLINE_KEY) if instance and slot_state(instance) == "draining" else None
-        return {STATE_KEY: "draining", DEADLINE_KEY: known or str(int(now + spec.drain_timeout))}
+        drains = instance is not None and slot_state(instance) == "draining"
+        known = instance.config if instance is not None and drains else {}
+        deadline = known.get(DEADLINE_KEY) or str(int(now + spec.drain_timeout))
+        return {STATE_KEY: "draining", DEADLINE_KEY: deadline, THEN_KEY: known.get(THEN_KEY) or spec.drain_then}
+    over: dict[str, str | None] = {DEADLINE_KEY: None, GATE_KEY: None, THEN_KEY: None}
     if state == "started":
-        return {STATE_KEY: "active", DEADLINE_KEY: None, FAILURE_KEY: None}
-    if state == "stopped":
-        return {STATE_KEY: "warm", DEADLINE_KEY: None}
+        return {STATE_KEY: "active", FAILURE_KEY: None, **over}
+    if state in ("stopped", "warm"):
+        return {STATE_KEY: "warm", **over}
     if state == "failed":
-        return {STATE_KEY: "failed", DEADLINE_KEY: None, FAILURE_KEY: spec.failure or "unknown"}
+        return {STATE_KEY: "failed", FAILURE_KEY: spec.failure or "unknown", **over}
     return {}
 
 
@@ -291,6 +332,8 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "address": instance.devices.get("eth0", {}).get("ipv4.address") or address(subnet, COMPONENT, slot),
         "image": instance.config.get(IMAGE_KEY, ""),
         "drain_deadline": float(deadline) if deadline else None,
+        "drain_then": instance.config.get(THEN_KEY) or None,
+        "gate_closed_at": float(instance.config[GATE_KEY]) if instance.config.get(GATE_KEY) else None,
         "failure": instance.config.get(FAILURE_KEY) or None,
         "protected": instance.config.get(PROTECTED_KEY) == "true",
         "cpu_usage_ns": (instance.state.get("cpu") or {}).get("usage") if running else None,

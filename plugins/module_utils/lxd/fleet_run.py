@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
@@ -40,6 +41,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.plan import (
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
+#: seconds in which an instance that is up takes a connection
+DIAL_SECONDS = 0.5
+
 
 def with_image(lxd: Lxd, spec: FleetSpec) -> FleetSpec:
     """The spec with the image that the project makes botservers from, unless one is named."""
@@ -62,20 +66,12 @@ def look_at(lxd: Lxd, spec: FleetSpec, numbers: t.Sequence[int] | None, count: i
     return chosen, Look(observed, gates, now())
 
 
-def execute(
-    lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, t.Any] | None, warn: t.Callable[[str], None]
-) -> None:
+def execute(lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, t.Any] | None, warn: t.Callable[[str], None]) -> None:
     """Carry out the plan; an instance that starts and does not become healthy is marked failed, stopped and kept.
 
     :param health: port, path and timeout (seconds) of the check, or None for no check
     :raises ScalingError: with every instance that failed in ``details["failed_instances"]``
     """
-
-    def close_gate(action: Action) -> None:
-        _systemctl(lxd, action.target, "stop")
-
-    def open_gate(action: Action) -> None:
-        _systemctl(lxd, action.target, "start")
 
     def healthy(action: Action) -> None:
         try:
@@ -84,7 +80,10 @@ def execute(
             _set_aside(runner, action.target, str(error))
             raise
 
-    runner = Runner(lxd, options, {"close-gate": close_gate, "open-gate": open_gate, "health": healthy})
+    if health is not None:
+        # Whoever answers has its address; to ask LXD for that costs the host a process in the instance's network each time.
+        options = dataclasses.replace(options, ready=dataclasses.replace(options.ready, address=False))
+    runner = Runner(lxd, options, {**gate_verbs(lxd), "health": healthy})
     if health is not None:
         for name in dict.fromkeys(action.target for action in wanted.actions if action.verb == "start"):
             wanted.act("health", name, "wait until it answers its health check")
@@ -93,6 +92,14 @@ def execute(
     finally:
         for warning in runner.warnings:
             warn(warning)
+
+
+def gate_verbs(lxd: Lxd) -> dict[str, t.Callable[[Action], None]]:
+    """The actions on an instance's gate, for a Runner."""
+    return {
+        "close-gate": lambda action: _systemctl(lxd, action.target, "stop"),
+        "open-gate": lambda action: _systemctl(lxd, action.target, "start"),
+    }
 
 
 def _systemctl(lxd: Lxd, name: str, verb: str) -> None:
@@ -112,9 +119,15 @@ def _set_aside(runner: Runner, name: str, reason: str) -> None:
 def _wait_healthy(lxd: Lxd, name: str, health: t.Mapping[str, t.Any]) -> None:
     raw, _etag = lxd.get(f"instances/{name}")
     url = f"http://{raw['devices']['eth0']['ipv4.address']}:{health['port']}"
+    host, port = raw["devices"]["eth0"]["ipv4.address"], int(health["port"])
     client = HttpClient(url, timeout=6, retries=0)
 
     def ask() -> str:
+        try:
+            # A system that boots has no address at first; a connection begun then hangs for longer than a second one takes.
+            socket.create_connection((host, port), timeout=DIAL_SECONDS).close()
+        except OSError as error:
+            return f"{url} takes no connection: {error}"
         try:
             return str(client.request("GET", health["path"], expect=range(100, 600)).status)
         except ScalingError as error:

@@ -20,6 +20,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Ac
 Json = t.Mapping[str, t.Any]
 
 MARK = "user.gb.managed"
+#: the profile of the project whose keys the autoscaler remembers by; no instance uses it
+AUTOSCALE_PROFILE = "gb-autoscale"
 #: drivers whose pool is a file of a given size unless it is told otherwise
 SIZED_DRIVERS = frozenset({"btrfs", "zfs", "lvm"})
 #: seconds that making a pool may take
@@ -121,6 +123,8 @@ def plan_absent(spec: HostSpec, host: Host) -> tuple[Plan, list[str]]:
     plan, kept = Plan(), []
     if host.project is not None:
         _check_empty(spec, host)
+        if any(_is_memory(use) for use in _used_by(host.project)):
+            plan.act("delete", f"profile {AUTOSCALE_PROFILE}", "what the autoscaler remembers", path=f"profiles/{AUTOSCALE_PROFILE}")
         plan.differ("project", spec.project, None)
         plan.act("delete", f"project {spec.project}", path=f"projects/{spec.project}")
     for title, name, path, there in (
@@ -306,9 +310,13 @@ def _check_empty(spec: HostSpec, host: Host) -> None:
             f"The project {spec.project} still holds {', '.join(sorted(host.instances))}; nothing was removed. Remove the instances first.",
             instances=sorted(host.instances),
         )
-    left = [use for use in _used_by(host.project or {}) if use.partition("?")[0] != "/1.0/profiles/default"]
+    left = [use for use in _used_by(host.project or {}) if use.partition("?")[0] != "/1.0/profiles/default" and not _is_memory(use)]
     if left:
         raise Refused(f"The project {spec.project} still holds {', '.join(left)}; nothing was removed. Remove these first.", left=left)
+
+
+def _is_memory(use: str) -> bool:
+    return use.partition("?")[0] == f"/1.0/profiles/{AUTOSCALE_PROFILE}"
 
 
 def _used_by(there: Json) -> list[str]:

@@ -16,6 +16,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     RunOptions,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
+    LIMIT_OPTIONS,
     limits_config,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
@@ -33,6 +34,24 @@ RUN_SPEC = ArgumentSpec(
         "limits_best_effort": {"type": "bool", "default": False},
         "operation_timeout": {"type": "int", "default": 120},
         "parallel": {"type": "int", "default": 8},
+    }
+)
+
+#: options of every module that makes instances of the fleet; documented in the fragment ``lxd.fleet``
+FLEET_SPEC = ArgumentSpec(
+    options={
+        "subnet": {"type": "str", "required": True},
+        "network": {"type": "str", "required": True},
+        "image": {"type": "str"},
+        "image_version": {"type": "str", "default": ""},
+        "limits": {"type": "dict", "options": LIMIT_OPTIONS},
+        "environment": {"type": "dict", "no_log": True},
+        "environment_path": {"type": "path", "default": "/opt/gbo/bin/.env"},
+        "firewall_rules": {"type": "str"},
+        "port": {"type": "int", "default": 8080},
+        "proxy_port_base": {"type": "int"},
+        "proxy_listen": {"type": "str", "default": "127.0.0.1"},
+        "drain_timeout": {"type": "int", "default": 300},
     }
 )
 

@@ -14,6 +14,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict
 
 NOW = 1_000_000.0
+PLACE = "profiles/gb-autoscale"
 POLICY = Policy(enabled=True, min=1, max=4)
 
 
@@ -67,7 +68,8 @@ class FakeLxd:
     """One LXD object with its ETag. ``meanwhile`` are what others write just before our writes; ``afterwards`` just after."""
 
     def __init__(self, config: t.Mapping[str, str] | None = None) -> None:
-        self.body: dict[str, t.Any] = {"name": "gb", "description": "kept", "config": dict(config or {})}
+        self.project = "gb"
+        self.body: dict[str, t.Any] = {"name": "gb-autoscale", "description": "kept", "config": dict(config or {})}
         self.meanwhile: list[dict[str, str]] = []
         self.afterwards: list[dict[str, str]] = []
         self.writes = 0
@@ -79,20 +81,24 @@ class FakeLxd:
 
     def get(self, path: str) -> tuple[t.Any, str]:
         """As the client's."""
-        assert path == "projects/gb"
+        assert path == PLACE
         return copy.deepcopy(self.body), self._etag()
 
     def put(self, path: str, body: t.Any = None, *, etag: str = "") -> t.Any:
         """As the client's: 412 if the object is no longer the one with that ETag."""
-        assert path == "projects/gb"
+        assert path == PLACE
         if self.meanwhile:
             self.config.update(self.meanwhile.pop(0))
         if etag != self._etag():
-            raise Conflict("PUT projects/gb was refused with 412: ETag doesn't match", status=412)
+            raise Conflict("PUT was refused with 412: ETag doesn't match", status=412)
         self.writes += 1
         self.body = copy.deepcopy(body)
         if self.afterwards:
             self.config.update(self.afterwards.pop(0))
+
+    def post(self, path: str, body: t.Any = None) -> t.Any:
+        """As the client's; the one object is there already."""
+        raise AssertionError(f"POST {path}")
 
     def _etag(self) -> str:
         return hashlib.sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()

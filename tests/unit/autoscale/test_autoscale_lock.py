@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import re
+import subprocess
+import sys
 import types
 import typing as t
 
 import pytest
-from autoscale_builders import NOW, FakeLxd, proxy, row
+from autoscale_builders import NOW, PLACE, FakeLxd, proxy, row
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, lock
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import LOCK_KEY, STATE_KEY, Lock
@@ -20,7 +24,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
 from ansible_collections.generalbots.scaling.plugins.modules import autoscale_decision, autoscale_state, autoscale_state_info
 
-PATH = "projects/gb"
+PATH = PLACE
 MINE = Lock("control-1/1", "autoscale", NOW + 60)
 THEIRS = Lock("ops/2", "scale by hand", NOW + 60)
 STALE = Lock("control-1/0", "autoscale", NOW)
@@ -87,7 +91,7 @@ def test_conflicts_without_end_are_given_up_with_the_way_out() -> None:
     lxd.meanwhile = [{"user.note": str(number)} for number in range(99)]
     with pytest.raises(Conflict) as caught:
         lock.acquire(lxd, PATH, MINE, NOW)
-    assert f"Writing {LOCK_KEY} of projects/gb failed: it was changed by somebody else 5 times" in str(caught.value)
+    assert f"Writing {LOCK_KEY} of {PATH} failed: it was changed by somebody else 5 times" in str(caught.value)
     assert caught.value.status == 412
     assert len(lxd.meanwhile) == 99 - store.ATTEMPTS
 
@@ -172,7 +176,7 @@ OPTIONS = {"project": "gb", "state": "locked", "holder": MINE.holder, "purpose":
 
 def change(lxd: FakeLxd, *, write: bool = True, **options: t.Any) -> dict[str, t.Any]:
     """The result of autoscale_state."""
-    return controller.change(lxd, {**OPTIONS, **options}, NOW, write=write)
+    return controller.change(lxd, {**OPTIONS, "pause": "both", "pin": None, **options}, NOW, write=write)
 
 
 @pytest.mark.parametrize("before", [None, STALE, MINE], ids=["free", "stale", "own"])
@@ -220,10 +224,39 @@ def test_recorded_replaces_a_damaged_state() -> None:
 def test_info() -> None:
     lxd = held(MINE)
     lxd.config[STATE_KEY] = json.dumps(REMEMBERED)
-    result = controller.info(lxd, OPTIONS, NOW)
+    result = controller.info(lxd, NOW)
     assert result == {"changed": False, "lock": MINE.as_dict(), "locked": True, "autoscale": REMEMBERED, "note": ""}
-    assert controller.info(lxd, OPTIONS, NOW + 60)["locked"] is False
-    assert controller.info(held(None), OPTIONS, NOW)["lock"] is None
+    assert controller.info(lxd, NOW + 60)["locked"] is False
+    assert controller.info(held(None), NOW)["lock"] is None
+
+
+def test_controls_are_set_whoever_holds_the_lock_and_outlive_what_a_run_records() -> None:
+    lxd = held(THEIRS)
+    lxd.config[STATE_KEY] = json.dumps(REMEMBERED)
+    assert change(lxd, state="paused", pause="in", write=False)["diff"]["after"] == {"controls": {"pause": "in", "pin": None}}
+    assert lxd.writes == 0
+    assert change(lxd, state="paused", pause="in")["autoscale"]["controls"] == {"pause": "in", "pin": None}
+    assert change(lxd, state="pinned", pin=3)["autoscale"]["controls"] == {"pause": "in", "pin": 3}
+    lock.record(lxd, PATH, REMEMBERED, THEIRS.holder, NOW)
+    assert controller.info(lxd, NOW)["autoscale"]["controls"] == {"pause": "in", "pin": 3}
+    assert change(lxd, state="resumed")["changed"] and not change(lxd, state="resumed")["changed"]
+    assert change(lxd, state="unpinned")["autoscale"] == REMEMBERED
+    with pytest.raises(InvalidInput, match="pin is 0"):
+        change(lxd, state="pinned", pin=0)
+
+
+def test_a_lock_of_a_process_that_died_here_is_taken_over_at_once() -> None:
+    dead = subprocess.Popen([sys.executable, "-c", "from time import sleep; sleep(60)"])
+    holder = re.sub(r"/\d+@", f"/{dead.pid}@", lock.this_run())
+    started = pathlib.Path(f"/proc/{dead.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    holder = re.sub(r"-\d+-(\d+)$", rf"-{started}-\1", holder)
+    assert not lock.gone(holder) and not lock.gone(lock.this_run())
+    dead.kill()
+    dead.wait()
+    assert lock.gone(holder)
+    assert not lock.gone(holder.replace("@", "@other")) and not lock.gone("control-1/1")
+    lxd = held(Lock(holder, "autoscale", NOW + 300))
+    assert lock.acquire(lxd, PATH, MINE, NOW).taken_over == Lock(holder, "autoscale", NOW + 300)
 
 
 def module(params: t.Mapping[str, t.Any], *, check_mode: bool = False) -> t.Any:

@@ -136,7 +136,7 @@ def test_a_drain_can_be_taken_back(daemon: FakeDaemon) -> None:
 def test_what_leaves_is_not_brought_up_to_date_on_its_way(daemon: FakeDaemon) -> None:
     bring(daemon, "started", count=1)
     steps = bring(daemon, "draining", [1], limits={"memory": "1GiB"}, environment={"A": "b"})
-    assert steps[0] == "update botserver-1: user.gb.state, user.gb.drain-deadline"
+    assert steps[0] == "update botserver-1: user.gb.state, user.gb.drain-deadline, user.gb.drain-then"
     assert [path for _name, path in daemon.files] == ["/etc/gb-exposure.nft"]
 
 

@@ -25,7 +25,7 @@ def lxd(monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
     """What LXD says; a test may change it."""
     kept: dict[str, t.Any] = {"autoscale": {"controls": {"pause": None, "pin": 3}}, "lock": None, "note": ""}
     monkeypatch.setattr(report_run, "connect", lambda options: object())
-    monkeypatch.setattr(controller, "info", lambda _lxd, options, now: kept)
+    monkeypatch.setattr(controller, "info", lambda _lxd, now: kept)
     monkeypatch.setattr(report_run, "observe", lambda _lxd: {})
     monkeypatch.setattr(report_run, "fleet_facts", lambda _lxd, observed, subnet: FLEET)
     return kept

@@ -1,0 +1,377 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking the steps that were decided: slots started together, drained, renewed, kept warm.
+
+Every step is written into LXD before it is taken and can be taken again, so it does not matter where a run dies: what a
+slot was on its way to stands in its keys, and the next run goes on from there. :func:`next_of` judges a drain and is pure.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import time
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import traffic
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Health
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import gate_verbs
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, Runner, RunOptions, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
+from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
+
+Observed = t.Mapping[str, Instance]
+Step = t.Literal["finish", "close", "wait", "reopen", "keep"]
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How steps are taken. Times in seconds.
+
+    :param health: how load balancers check an instance; decides when it counts as started, and when its drain is noticed
+    :param drain_policy: what happens at a drain's deadline: force, keep or abort
+    :param keeps: what becomes of an instance that was taken in: warm or delete
+    """
+
+    spec: fleet.FleetSpec
+    health: Health
+    health_timeout: float = 120.0
+    drain_policy: str = "force"
+    keeps: str = "warm"
+    stop_timeout: float = 40.0
+    limits_best_effort: bool = False
+    parallel: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A slot that did not do what it should: ``kind`` is start, unready, stop or drain_timeout."""
+
+    slot: int
+    kind: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Draining:
+    """A slot on its way out. ``in_flight`` and ``healthy`` are None where no load balancer says."""
+
+    status: str
+    gate_closed_at: float | None
+    deadline: float | None
+    in_flight: int | None
+    healthy: bool | None
+
+
+def next_of(one: Draining, how: How, now: float) -> Step:
+    """What comes next for a draining slot: to be put away, its gate closed (again), nothing yet, or what the policy says.
+
+    Before the load balancers have certainly noticed the closed gate nothing is stopped, not even at the deadline.
+    """
+    if one.status != "Running":
+        return "finish"
+    closed = one.gate_closed_at
+    if closed is None or closed > now or one.healthy:
+        return "close"
+    if now < closed + how.health.notice:
+        return "wait"
+    if one.in_flight == 0:
+        return "finish"
+    # A clock that was set back must not stretch a drain beyond its own length.
+    deadline = min(one.deadline or 0.0, closed + how.spec.drain_timeout)
+    if now < deadline:
+        return "wait"
+    policies: dict[str, Step] = {"force": "finish", "keep": "keep", "abort": "reopen"}
+    return policies[how.drain_policy]
+
+
+class Actor:
+    """Takes steps on the fleet. ``did`` says what was done, ``failures`` what failed, for the log and the next decision."""
+
+    def __init__(
+        self,
+        lxd: Lxd,
+        how: How,
+        proxies: t.Sequence[str],
+        *,
+        now: t.Callable[[], float] = time.time,
+        clock: Clock = Clock(),
+        warn: t.Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._lxd = lxd
+        self._how = how
+        self._proxies = list(proxies)
+        self._now = now
+        self._clock = clock
+        self._warn = warn
+        self.did: list[str] = []
+        self.failures: list[Failure] = []
+
+    # --- out -------------------------------------------------------------------------------------------------------
+
+    def start(self, slots: t.Sequence[int], observed: Observed) -> list[int]:
+        """Start the slots together and wait until the load balancers find them healthy; returns those that are.
+
+        Warm slots are started as they are, those of an outdated image are made anew. What fails is set aside: marked,
+        stopped, kept for inspection.
+        """
+        wanted = Plan()
+        for slot in slots:
+            self._plan_start(wanted, slot, observed)
+        failed = self._run(wanted, "start")
+        begun = [slot for slot in slots if slot not in {one.slot for one in self.failures}]
+        unready = self._unready(begun)
+        self.failures += [Failure(slot, "unready", words) for slot, words in unready.items()]
+        for slot in sorted({*failed, *unready}):
+            self._set_aside(slot)
+        return [slot for slot in begun if slot not in unready]
+
+    def _plan_start(self, wanted: Plan, slot: int, observed: Observed) -> None:
+        spec, name = self._how.spec, instance_name(fleet.COMPONENT, slot)
+        there = observed.get(name)
+        seen = dict(observed)
+        try:
+            if there is not None and there.status == "Stopped" and fleet.slot_of(there) == slot and fleet.outdated(there, spec):
+                wanted.extend(fleet.plan_fleet(spec, [slot], fleet.Look(seen, now=self._now()), "absent"))
+                del seen[name]
+            wanted.extend(fleet.plan_fleet(spec, [slot], fleet.Look(seen, now=self._now()), "started"))
+        except ScalingError as error:
+            self.failures.append(Failure(slot, "start", str(error)))
+
+    def _unready(self, slots: t.Sequence[int]) -> dict[int, str]:
+        """Wait for the slots' health; those that do not become healthy, with the last answer in words."""
+        waiting, given_up = dict.fromkeys(slots, "not asked"), {}
+        begun = self._clock.now()
+        while waiting:
+            left = self._how.health_timeout - (self._clock.now() - begun)
+            waiting = self._ask(waiting, max(min(traffic.ROUND, left), 0.0))
+            given_up.update(self._stopped(waiting) if waiting else {})
+            if self._clock.now() - begun >= self._how.health_timeout:
+                given_up.update({slot: self._too_late(slot, words) for slot, words in waiting.items() if slot not in given_up})
+            waiting = {slot: words for slot, words in waiting.items() if slot not in given_up}
+        return given_up
+
+    def _too_late(self, slot: int, words: str) -> str:
+        where = f"http://{self._how.health.address(self._address(slot))}{self._how.health.uri}"
+        return f"it was not healthy within {self._how.health_timeout:.0f} s; {where} gave: {words}"
+
+    def _ask(self, waiting: t.Mapping[int, str], seconds: float) -> dict[int, str]:
+        by_address = {self._address(slot): slot for slot in waiting}
+        # Without a load balancer each instance is asked by itself.
+        askers = {name: list(by_address) for name in self._proxies} or {
+            instance_name(fleet.COMPONENT, slot): [where] for where, slot in by_address.items()
+        }
+        found: dict[int, str] = {}
+        with concurrent.futures.ThreadPoolExecutor(max_workers=len(askers)) as pool:
+            jobs = [pool.submit(traffic.wait_healthy, self._lxd, name, asked, self._how.health, seconds) for name, asked in askers.items()]
+            for job in jobs:
+                try:
+                    found.update({by_address[where]: words for where, words in job.result().items()})
+                except Unreachable as error:
+                    self._warn(str(error))
+                    found.update({} if len(jobs) > 1 else dict.fromkeys(waiting, str(error)))
+        return found
+
+    def _stopped(self, waiting: t.Mapping[int, str]) -> dict[int, str]:
+        observed = observe(self._lxd)
+        names = {slot: instance_name(fleet.COMPONENT, slot) for slot in waiting}
+        return {
+            slot: "it was started and is stopped again: its image does not boot"
+            for slot, name in names.items()
+            if name not in observed or observed[name].status == "Stopped"
+        }
+
+    def _set_aside(self, slot: int) -> None:
+        reason = next(one.reason for one in self.failures if one.slot == slot)
+        spec = dataclasses.replace(self._how.spec, failure=reason[:500])
+        try:
+            wanted = fleet.plan_fleet(spec, [slot], fleet.Look(observe(self._lxd), now=self._now()), "failed")
+        except Refused:
+            return  # a foreign instance of that name, which is left alone
+        self._run(wanted, "stop", force=True)
+
+    # --- in --------------------------------------------------------------------------------------------------------
+
+    def drain(self, slots: t.Sequence[int], observed: Observed, then: str) -> None:
+        """Begin to drain: mark the slots with a deadline and with what shall become of them, and close their gates."""
+        spec = dataclasses.replace(self._how.spec, drain_then=then)
+        wanted = fleet.plan_fleet(spec, slots, fleet.Look(observed, now=self._now()), "draining")
+        running = [slot for slot in slots if self._is(observed, slot, "Running")]
+        self._plan_close(wanted, running)
+        self._run(wanted, "stop")
+
+    def advance(self, observed: Observed, said: t.Sequence[traffic.Entry]) -> list[int]:
+        """Take every draining slot as far as it can go now; returns those that still drain."""
+        wanted, restarted, left = Plan(), [], []
+        for slot, instance in self._draining(observed):
+            step = next_of(self._seen(slot, instance, said), self._how, self._now())
+            if step == "finish":
+                self._plan_finish(wanted, slot, instance, observed)
+                restarted += [slot] if instance.config.get(fleet.THEN_KEY) == "start" else []
+                self._note_overdue(slot, instance, said)
+                continue
+            left.append(slot)
+            if step == "close":
+                self._plan_close(wanted, [slot])
+            elif step == "reopen":
+                self._plan_reopen(wanted, slot)
+                left.remove(slot)
+            elif step == "keep":
+                self.failures.append(
+                    Failure(slot, "drain_timeout", "requests outlived its deadline; it is left draining (drain policy keep)")
+                )
+        self._run(wanted, "stop")
+        self._finish_restarts(restarted)
+        return left
+
+    def _draining(self, observed: Observed) -> list[tuple[int, Instance]]:
+        found = [
+            (slot, one) for one in observed.values() if (slot := fleet.slot_of(one)) is not None and fleet.slot_state(one) == "draining"
+        ]
+        return sorted(found, key=lambda item: item[0])
+
+    def _seen(self, slot: int, instance: Instance, said: t.Sequence[traffic.Entry]) -> Draining:
+        where = self._address(slot)
+        health = [one.get("healthy") for entry in said for one in entry.get("upstreams", ()) if one["address"] == where]
+        return Draining(
+            instance.status,
+            _number(instance.config.get(fleet.GATE_KEY)),
+            _number(instance.config.get(fleet.DEADLINE_KEY)),
+            traffic.in_flight(said, where) if self._proxies else 0,
+            True in health,
+        )
+
+    def _note_overdue(self, slot: int, instance: Instance, said: t.Sequence[traffic.Entry]) -> None:
+        busy = traffic.in_flight(said, self._address(slot)) if self._proxies else 0
+        if instance.status == "Running" and busy != 0:
+            words = "an unknown number of requests" if busy is None else f"{busy} requests"
+            self.failures.append(
+                Failure(slot, "drain_timeout", f"{words} outlived its deadline; it was stopped all the same (drain policy force)")
+            )
+
+    def _plan_close(self, wanted: Plan, slots: t.Sequence[int]) -> None:
+        for slot in slots:
+            name = instance_name(fleet.COMPONENT, slot)
+            wanted.act("close-gate", name, "the load balancer sends nothing new from now on")
+            wanted.act("stamp", name, fleet.GATE_KEY)
+
+    def _plan_reopen(self, wanted: Plan, slot: int) -> None:
+        """Its mark goes before the gate opens: a run that dies in between must not take an open gate for a closed one."""
+        name = instance_name(fleet.COMPONENT, slot)
+        _plan_keys(wanted, name, {fleet.GATE_KEY: None})
+        wanted.act("open-gate", name, "requests outlived the deadline: it takes requests again")
+        _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None})
+        self.failures.append(Failure(slot, "drain_timeout", "requests outlived its deadline; it was put back (drain policy abort)"))
+
+    def _plan_finish(self, wanted: Plan, slot: int, instance: Instance, observed: Observed) -> None:
+        then = instance.config.get(fleet.THEN_KEY) or self._how.keeps
+        look = fleet.Look(observed, now=self._now())
+        if then != "start":
+            spec = dataclasses.replace(self._how.spec, failure=REPLACED)
+            wanted.extend(fleet.plan_fleet(spec, [slot], look, _ENDS.get(then, "stopped")))
+            return
+        if instance.status == "Running":
+            wanted.act("stop", instance.name)
+        # It stays marked as draining until it is healthy again: whoever finds it half-way renews it once more.
+        _plan_keys(wanted, instance.name, {fleet.GATE_KEY: None})
+        stopped = {**observed, instance.name: dataclasses.replace(instance, status="Stopped")}
+        begun = fleet.plan_fleet(self._how.spec, [slot], fleet.Look(stopped, now=self._now()), "started")
+        begun.actions[:] = [_without_marks(action) for action in begun.actions]
+        wanted.extend(begun)
+
+    def _finish_restarts(self, slots: t.Sequence[int]) -> None:
+        failed = {one.slot for one in self.failures if one.kind in ("start", "stop")}
+        begun = [slot for slot in slots if slot not in failed]
+        unready = self._unready(begun)
+        self.failures += [Failure(slot, "unready", words) for slot, words in unready.items()]
+        wanted = Plan()
+        for slot in begun:
+            if slot in unready:
+                self._set_aside(slot)
+            else:
+                marks = {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None, fleet.FAILURE_KEY: None}
+                _plan_keys(wanted, instance_name(fleet.COMPONENT, slot), marks)
+        self._run(wanted, "start")
+
+    # --- around both -----------------------------------------------------------------------------------------------
+
+    def repair(self, observed: Observed) -> None:
+        """Finish what an earlier run left half done and no drain covers: a slot that was marked failed and still runs is stopped."""
+        slots = [slot for one in observed.values() if (slot := fleet.slot_of(one)) is not None and fleet.slot_state(one) == "failed"]
+        for slot in sorted(slot for slot in slots if self._is(observed, slot, "Running")):
+            instance = observed[instance_name(fleet.COMPONENT, slot)]
+            spec = dataclasses.replace(self._how.spec, failure=instance.config.get(fleet.FAILURE_KEY, ""))
+            self._run(fleet.plan_fleet(spec, [slot], fleet.Look(observed, now=self._now()), "failed"), "stop", force=True)
+
+    def keep_warm(self, observed: Observed, wanted: int, at_most: int) -> None:
+        """Make or renew warm slots until ``wanted`` of the current image are ready, ``at_most`` of them in this call."""
+        work = fleet.warm_work(observed, self._how.spec, wanted)
+        plan = Plan()
+        for slot in [*work.create, *work.renew][:at_most]:
+            seen = dict(observed)
+            if slot in work.renew:
+                plan.extend(fleet.plan_fleet(self._how.spec, [slot], fleet.Look(seen, now=self._now()), "absent"))
+                del seen[instance_name(fleet.COMPONENT, slot)]
+            plan.extend(fleet.plan_fleet(self._how.spec, [slot], fleet.Look(seen, now=self._now()), "warm"))
+        self._run(plan, "start")
+
+    def _run(self, wanted: Plan, kind: str, *, force: bool = False) -> list[int]:
+        """Execute a plan; what fails is added to the failures, and its slots are returned."""
+        options = RunOptions(
+            stop_timeout=self._how.stop_timeout,
+            force_stop=force or self._how.drain_policy == "force",
+            limits_best_effort=self._how.limits_best_effort,
+            parallel=self._how.parallel,
+        )
+        runner = Runner(self._lxd, options, {**gate_verbs(self._lxd), "stamp": self._stamp})
+        try:
+            runner.run(wanted)
+            failed: dict[str, str] = {}
+        except ScalingError as error:
+            failed = dict(error.details["failed_instances"])
+        self.did += [str(action) for action in wanted.actions if action.target not in failed and action.verb != "stamp"]
+        for warning in runner.warnings:
+            self._warn(warning)
+        slots = [int(name.rpartition("-")[2]) for name in sorted(failed)]
+        self.failures += [Failure(int(name.rpartition("-")[2]), kind, failed[name]) for name in sorted(failed)]
+        return slots
+
+    def _stamp(self, action: Action) -> None:
+        """Note when the gate was closed: from then on the load balancers need some time to notice."""
+        edit(self._lxd, f"instances/{action.target}", lambda _keys: {fleet.GATE_KEY: f"{self._now():.3f}"})
+
+    def _address(self, slot: int) -> str:
+        return f"{address(self._how.spec.subnet, fleet.COMPONENT, slot)}:{self._how.spec.port}"
+
+    def _is(self, observed: Observed, slot: int, status: str) -> bool:
+        one = observed.get(instance_name(fleet.COMPONENT, slot))
+        return one is not None and one.status == status
+
+
+#: why a slot is kept for inspection that another one took the place of
+REPLACED = "its health checks failed for longer than its patience, and another instance took its place"
+#: what becomes of a drained slot → the state that it is brought into
+_ENDS: t.Mapping[str, str] = {"warm": "stopped", "delete": "absent", "failed": "failed"}
+_MARKS = (fleet.STATE_KEY, fleet.DEADLINE_KEY, fleet.THEN_KEY, fleet.FAILURE_KEY)
+
+
+def _plan_keys(wanted: Plan, name: str, keys: t.Mapping[str, str | None]) -> None:
+    wanted.act("update", name, ", ".join(keys), config=dict(keys), devices={}, profiles=None)
+
+
+def _without_marks(action: Action) -> Action:
+    """The action without what says how far a slot has come."""
+    if action.verb != "update":
+        return action
+    config = {key: value for key, value in action.detail["config"].items() if key not in _MARKS}
+    return dataclasses.replace(action, detail={**action.detail, "config": config}, note="settings of the slot")
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text else None

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of the module C(autoscale_run), and the job that they describe."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import inputs
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import How
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Job
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sources import check
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import SOCKET
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Health
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import FleetSpec
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import FLEET_SPEC
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec
+
+_SOURCE: t.Mapping[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "timeout": {"type": "float", "default": 2.0},
+    "max_age": {"type": "float", "default": 120.0},
+    "redis_list": {
+        "type": "dict",
+        "options": {
+            "host": {"type": "str", "default": "127.0.0.1"},
+            "port": {"type": "int", "default": 6379},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "db": {"type": "int", "default": 0},
+            "list": {"type": "str", "required": True},
+            "tls": {"type": "bool", "default": False},
+            "ca_cert": {"type": "path"},
+        },
+    },
+    "command": {
+        "type": "dict",
+        "options": {
+            "argv": {"type": "list", "elements": "str", "required": True},
+            "instance": {"type": "str"},
+            "environment": {"type": "dict", "no_log": True},
+        },
+    },
+    "prometheus": {
+        "type": "dict",
+        "options": {
+            "url": {"type": "str", "required": True},
+            "query": {"type": "str", "required": True},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "token": {"type": "str", "no_log": True},
+            "ca_cert": {"type": "path"},
+        },
+    },
+}
+
+RUN_SPEC = FLEET_SPEC.merge(
+    ArgumentSpec(
+        options={
+            "config_csv": {"type": "path", "required": True},
+            "overrides": {"type": "dict", "default": {}},
+            "unconsumed": {"type": "str", "default": "refuse", "choices": ["refuse", "warn"]},
+            "options": {"type": "dict", "default": {}},
+            "sources": {"type": "list", "elements": "dict", "default": [], "options": _SOURCE},
+            "count": {"type": "int"},
+            "restart": {"type": "list", "elements": "int", "default": []},
+            "force": {"type": "bool", "default": False},
+            "wait": {"type": "bool", "default": False},
+            "skip_locked": {"type": "bool", "default": False},
+            "warm": {"type": "int", "default": 0},
+            "gate_port": {"type": "int", "default": 8079},
+            "health_timeout": {"type": "int", "default": 120},
+            "drain_policy": {"type": "str", "default": "force", "choices": ["force", "keep", "abort"]},
+            "keeps": {"type": "str", "default": "warm", "choices": ["warm", "delete"]},
+            "stop_timeout": {"type": "int", "default": 40},
+            "limits_best_effort": {"type": "bool", "default": False},
+            "parallel": {"type": "int", "default": 8},
+            "holder": {"type": "str"},
+            "ttl": {"type": "int", "default": 300},
+            "admin_socket": {"type": "path", "default": SOCKET},
+            "server": {"type": "str", "default": "site"},
+            "decision_log": {"type": "path"},
+            "decision_log_bytes": {"type": "int", "default": 10_000_000},
+            "textfile": {"type": "path"},
+        },
+        mutually_exclusive=[("count", "restart")],
+    )
+)
+
+_POSITIVE = ("parallel", "ttl", "health_timeout", "stop_timeout", "drain_timeout", "decision_log_bytes")
+
+
+def job_of(params: t.Mapping[str, t.Any]) -> Job:
+    """The job that the module's options describe.
+
+    :raises InvalidInput: an option out of its bounds, or a source that cannot be asked
+    """
+    least = {**dict.fromkeys(_POSITIVE, 1), "warm": 0}
+    wrong = [f"{name} is {params[name]}, it must be at least {low}" for name, low in least.items() if params[name] < low]
+    if wrong:
+        raise InvalidInput(f"{'; '.join(wrong)}.")
+    check(params["sources"])
+    same = {field.name for field in dataclasses.fields(Job)} & {*params} - {"options"}
+    return Job(
+        how=_how(params),
+        settings=_settings(params),
+        options={name: value for name, value in params["options"].items() if value is not None},
+        socket=params["admin_socket"],
+        **{name: params[name] for name in same if params[name] is not None},
+    )
+
+
+def _how(params: t.Mapping[str, t.Any]) -> How:
+    """How steps are taken; the number of slots and the way of health checks come with the settings."""
+    names = {field.name for field in dataclasses.fields(FleetSpec)}
+    spec = FleetSpec(**{name: value for name, value in params.items() if name in names and value is not None})
+    plain = ("drain_policy", "keeps", "limits_best_effort", "parallel", "health_timeout", "stop_timeout")
+    return How(spec=spec, health=Health(uri="/", port=params["gate_port"]), **{name: params[name] for name in plain})
+
+
+def _settings(params: t.Mapping[str, t.Any]) -> t.Callable[[str | None], inputs.LoadedSettings]:
+    load = functools.partial(inputs.loaded, params["config_csv"], params["overrides"], refuse_unconsumed=params["unconsumed"] == "refuse")
+    return lambda last_good: load(last_good=last_good)

@@ -1,0 +1,424 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of the autoscaler in one process: lock, read, decide, record, act, record, unlock.
+
+The same run takes a fleet to a size that was asked for by hand and renews slots one after the other; only what is decided
+differs. In check mode it reads and decides, and stops there.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import time
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, journal, lock, place, sources, traffic
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import Actor, Failure, How
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import Tick, look, tick
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import SOCKET
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet, store
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
+
+#: seconds between two looks at drains that are waited for
+POLL = 0.5
+#: seconds beyond its deadline and what load balancers need to notice, after which nobody waits for a drain any more
+DRAIN_SLACK = 60.0
+#: failures of slots that make a run fail; a drain past its deadline is only told
+FATAL = frozenset({"start", "unready", "stop"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a run shall do.
+
+    :param how: how steps are taken; its spec has no image where the project names one
+    :param settings: reads the settings, given the last good ones as they were recorded (None: none yet)
+    :param options: ``gb_autoscale``, what config.csv has no keys for
+    :param sources: where further metrics come from, see :mod:`sources`
+    :param count: bring the fleet to this size instead of deciding
+    :param restart: renew these slots instead of deciding
+    :param force: decide as if the autoscaler were enabled and no cooldown ran
+    :param wait: do not end before the drains have; otherwise later runs go on with them
+    :param skip_locked: somebody else at work is no failure
+    """
+
+    project: str
+    how: How
+    settings: t.Callable[[str | None], LoadedSettings]
+    options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    sources: t.Sequence[t.Mapping[str, t.Any]] = ()
+    warm: int = 0
+    count: int | None = None
+    restart: t.Sequence[int] = ()
+    force: bool = False
+    wait: bool = False
+    skip_locked: bool = False
+    holder: str = ""
+    ttl: float = 300.0
+    socket: str = SOCKET
+    server: str = "site"
+    decision_log: str = ""
+    decision_log_bytes: int = 10_000_000
+    textfile: str = ""
+
+    @property
+    def purpose(self) -> str:
+        """What the lock is held for, in words."""
+        if self.count is not None:
+            return f"scale to {self.count}"
+        return f"restart slot {', '.join(map(str, self.restart))}" if self.restart else "autoscale"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ports:
+    """The world outside of LXD; tests give their own."""
+
+    now: t.Callable[[], float] = time.time
+    clock: Clock = dataclasses.field(default_factory=Clock)
+    warn: t.Callable[[str], None] = lambda text: None
+
+
+@dataclasses.dataclass
+class Seen:
+    """What a run has read: instances, fleet facts, traffic, and what other sources say."""
+
+    observed: t.Mapping[str, Instance]
+    fleet: list[dict[str, t.Any]]
+    traffic: list[traffic.Entry]
+    readings: list[dict[str, t.Any]]
+    time: float
+
+    @property
+    def proxies(self) -> list[str]:
+        """The load balancers that run."""
+        return running_proxies(self.observed)
+
+
+def running_proxies(observed: t.Mapping[str, Instance]) -> list[str]:
+    """The names of the load balancers that run."""
+    return sorted(one.name for one in observed.values() if one.component == traffic.COMPONENT and one.status == "Running")
+
+
+def run(lxd: Lxd, job: Job, *, check: bool = False, ports: Ports = Ports()) -> dict[str, t.Any]:
+    """Do the job; returns the module's result.
+
+    :raises Refused: somebody else is at work, with who it is
+    :raises ScalingError: a step failed; what was decided and done is in the details
+    """
+    return Run(lxd, job, check, ports).result()
+
+
+class Run:
+    """One run; the methods are its phases, in order."""
+
+    def __init__(self, lxd: Lxd, job: Job, check: bool, ports: Ports) -> None:
+        self._lxd = lxd
+        self._job = dataclasses.replace(job, holder=job.holder or lock.this_run())
+        self._check = check
+        self._ports = ports
+        self._path = place.PATH
+        self._begun = ports.clock.now()
+        self._renewed = self._begun
+        self._errors: collections.Counter[str] = collections.Counter()
+        self._said: list[str] = []
+        # What the phases come to, in their order; the log tells as much of it as there is when one fails.
+        self._settings: LoadedSettings | None = None
+        self._seen: Seen | None = None
+        self._actor: Actor | None = None
+        self._tick: Tick | None = None
+
+    # --- the frame -------------------------------------------------------------------------------------------------
+
+    def result(self) -> dict[str, t.Any]:
+        """Everything, and whatever happens the log, the metrics and the end of the lock."""
+        try:
+            keys = self._locked()
+        except Refused as error:
+            if not self._job.skip_locked:
+                raise
+            return {"changed": False, "skipped_reason": str(error), "decision": None, "notes": [str(error)], "did": [], "failed": {}}
+        try:
+            self._work(keys)
+        except ScalingError as error:
+            self._fail("other" if not isinstance(error, Unreachable) else "engine", str(error))
+            self._unlock_after_failure()
+            self._publish()
+            raise
+        self._publish()
+        return self._outcome()
+
+    def _locked(self) -> store.Keys:
+        self._path = place.where(self._lxd, write=not self._check)
+        if self._check:
+            return store.read(self._lxd, self._path)
+        wanted = lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
+        taken = lock.acquire(self._lxd, self._path, wanted, self._ports.now())
+        if taken.taken_over is not None:
+            self._said.append(f"The lock of {taken.taken_over.holder} was taken over, which did not end as it should.")
+        return taken.keys
+
+    def _work(self, keys: store.Keys) -> None:
+        self._settings = settings = self._job.settings(keys.get(lock.SETTINGS_KEY))
+        self._said += settings.notes
+        if settings.broken:
+            self._errors["settings"] += 1
+        project = store.read(self._lxd, f"projects/{self._job.project}")
+        self._job = dataclasses.replace(self._job, how=_with_settings(self._job.how, settings.values, project))
+        self._seen = seen = self._read()
+        self._actor = actor = self._new_actor(seen)
+        before, note = from_json(keys.get(lock.STATE_KEY))
+        self._said += [note] if note else []
+        self._tick = decided = self._decided(before, seen, settings)
+        if self._check:
+            return
+        self._act(decided, seen, actor, settings)
+        # What was learned is kept and the lock given back, in one write.
+        self._record(decided.state, settings, **{lock.LOCK_KEY: None})
+
+    def _unlock_after_failure(self) -> None:
+        if self._check:
+            return
+        try:
+            lock.release(self._lxd, self._path, self._job.holder, self._ports.now())
+        except ScalingError as error:
+            self._said.append(f"The lock could not be given back: {error}")
+
+    # --- read and decide -------------------------------------------------------------------------------------------
+
+    def _read(self) -> Seen:
+        observed = observe(self._lxd)
+        moment = self._ports.now()
+        with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+            said = pool.submit(self._traffic, observed)
+            others = pool.submit(sources.read_all, self._lxd, self._job.sources, moment)
+            facts = fleet.fleet_facts(self._lxd, observed, self._job.how.spec.subnet)
+            seen = Seen(observed, facts, said.result(), others.result(), moment)
+        for why in traffic.silent(seen.traffic):
+            self._fail("proxy", why)
+        for one in seen.readings:
+            if one["value"] is None:
+                self._fail("source", f"{one['name']}: {one['why']}")
+        return seen
+
+    def _traffic(self, observed: t.Mapping[str, Instance]) -> list[traffic.Entry]:
+        spec = self._job.how.spec
+        live = sorted(slot for one in observed.values() if one.status == "Running" and (slot := fleet.slot_of(one)) is not None)
+        addresses = [f"{address(spec.subnet, fleet.COMPONENT, slot)}:{spec.port}" for slot in live]
+        health = self._job.how.health
+        return traffic.read_all(
+            self._lxd, running_proxies(observed), addresses, health, socket=self._job.socket, server=self._job.server, now=self._ports.now
+        )
+
+    def _decided(self, before: State, seen: Seen, settings: LoadedSettings) -> Tick:
+        if self._job.count is not None or self._job.restart:
+            _policy, facts, _sample, settled, notes = look(
+                settings.values,
+                seen.fleet,
+                seen.traffic,
+                before.as_dict(),
+                seen.time,
+                options=self._job.options,
+                readings=seen.readings,
+            )
+            decision = self._by_hand(seen, settings.values)
+            return Tick(decision, controller.remembered(settled, decision), notes, facts)
+        values = {**settings.values, **(FORCED if self._job.force else {})}
+        done = tick(values, seen.fleet, seen.traffic, before.as_dict(), seen.time, options=self._job.options, readings=seen.readings)
+        if settings.broken:
+            return dataclasses.replace(done, decision=dataclasses.replace(done.decision, alert=True))
+        return done
+
+    def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any]) -> Decision:
+        active, count = self._slots(seen.observed, "active"), self._job.count
+        if count is None:
+            reason = f"slot {', '.join(map(str, self._job.restart))} is to be renewed, one after the other"
+            return Decision("hold", len(active), len(active), "by-hand", reason, seen.time)
+        low, high = int(values["scale-min-instances"]), int(values["scale-max-instances"])
+        if not low <= count <= high:
+            raise InvalidInput(
+                f"count is {count}; it must be from {low} (scale-min-instances) to {high} (scale-max-instances). "
+                "Give -e count=N in that range, or change the bounds."
+            )
+        wanted = fleet.choose_slots(seen.observed, self._job.how.spec, None, count) if count > len(active) else []
+        start = tuple(slot for slot in wanted if slot not in active)
+        # The highest slots go first.
+        drain = tuple(sorted(active, reverse=True)[: max(len(active) - count, 0)])
+        action: t.Literal["out", "in", "hold"] = "out" if start else "in" if drain else "hold"
+        reason = f"{count} {'instance was' if count == 1 else 'instances were'} asked for by hand"
+        return Decision(action, len(active), count, "by-hand", reason, seen.time, start=start, drain=drain, next="nothing")
+
+    def _slots(self, observed: t.Mapping[str, Instance], state: str) -> list[int]:
+        return fleet.slots(observed, self._job.how.spec.max_slots)[state]
+
+    # --- act -------------------------------------------------------------------------------------------------------
+
+    def _new_actor(self, seen: Seen) -> Actor:
+        ports = self._ports
+        return Actor(self._lxd, self._job.how, seen.proxies, now=ports.now, clock=ports.clock, warn=self._said.append)
+
+    def _act(self, decided: Tick, seen: Seen, actor: Actor, settings: LoadedSettings) -> None:
+        decision = decided.decision
+        steps = decision.start or decision.drain or self._job.restart
+        if steps:
+            self._record(decided.state, settings)
+        actor.repair(seen.observed)
+        if decision.drain or self._job.restart:
+            _require_proxies(seen)
+        if decision.start:
+            actor.start(decision.start, seen.observed)
+        for then, slots in self._leaving(decision).items():
+            actor.drain(slots, seen.observed, then)
+        draining = self._slots(seen.observed, "draining")
+        left = actor.advance(seen.observed, seen.traffic) if draining else []
+        if self._job.wait:
+            self._until_gone(actor, {*left, *decision.drain})
+        for slot in self._job.restart:
+            actor.drain([slot], observe(self._lxd), "start")
+            self._until_gone(actor, {slot})
+        if not steps and not draining and self._job.warm:
+            # In idle time one warm slot is made or renewed, so that the next tick is not kept waiting.
+            actor.keep_warm(seen.observed, self._job.warm, 1)
+
+    def _leaving(self, decision: Decision) -> dict[str, list[int]]:
+        """The slots to drain by what becomes of them: those that were replaced because they were ill are kept for inspection."""
+        found: dict[str, list[int]] = {}
+        for slot in decision.drain:
+            found.setdefault("failed" if slot in decision.replace else self._job.how.keeps, []).append(slot)
+        return found
+
+    def _until_gone(self, actor: Actor, slots: t.Collection[int]) -> None:
+        """Go on with the drains until those of the slots are over, or one of them failed."""
+        told, begun = len(actor.failures), self._ports.clock.now()
+        longest = self._job.how.spec.drain_timeout + self._job.how.health.notice + DRAIN_SLACK
+        left = {*slots}
+        while left and not any(one.slot in left for one in actor.failures[told:]):
+            if self._ports.clock.now() - begun > longest:
+                actor.failures += [Failure(slot, "stop", f"it still drains after {longest:.0f} s") for slot in sorted(left)]
+                return
+            self._ports.clock.sleep(POLL)
+            self._renew_lock()
+            observed = observe(self._lxd)
+            left &= {*actor.advance(observed, self._traffic(observed))}
+
+    def _renew_lock(self) -> None:
+        if self._ports.clock.now() - self._renewed < self._job.ttl / 3:
+            return
+        wanted = lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
+        lock.acquire(self._lxd, self._path, wanted, self._ports.now())
+        self._renewed = self._ports.clock.now()
+
+    # --- record and tell -------------------------------------------------------------------------------------------
+
+    def _record(self, state: State, settings: LoadedSettings, **more: str | None) -> None:
+        keys = {**more, lock.SETTINGS_KEY: settings.recorded}
+        lock.record(self._lxd, self._path, state.as_dict(), self._job.holder, self._ports.now(), more=keys)
+
+    def _fail(self, kind: str, text: str) -> None:
+        self._errors[kind] += 1
+        self._said.append(text)
+
+    @property
+    def _failures(self) -> list[Failure]:
+        return self._actor.failures if self._actor is not None else []
+
+    def _line(self) -> dict[str, t.Any]:
+        """The line of the decision log."""
+        errors = self._errors + collections.Counter(one.kind for one in self._failures)
+        decided = self._tick.decision.as_dict() if self._tick is not None else {"time": self._ports.now(), "action": "hold", "alert": True}
+        return {
+            **decided,
+            "notes": self._notes(),
+            "took_seconds": round(self._ports.clock.now() - self._begun, 3),
+            "holder": self._job.holder,
+            "dry_run": self._check,
+            "errors": dict(errors),
+            "instances": journal.instances(self._tick, self._seen.fleet if self._seen is not None else []),
+        }
+
+    def _notes(self) -> list[str]:
+        decided = list(self._tick.notes) if self._tick is not None else []
+        failed = [f"Slot {one.slot}: {one.reason}" for one in self._failures]
+        return [*self._said, *decided, *failed]
+
+    def _publish(self) -> None:
+        if self._check:
+            return
+        line = self._line()
+        values = self._settings.values if self._settings is not None else None
+        state = self._tick.state.as_dict() if self._tick is not None else {}
+        labels = {"project": self._job.project}
+        for write in (
+            functools.partial(journal.append, self._job.decision_log, line, self._job.decision_log_bytes),
+            functools.partial(journal.publish, self._job.textfile, line, state, values, labels),
+        ):
+            try:
+                write()
+            except OSError as error:
+                self._ports.warn(f"Nothing was written: {error}")
+
+    def _outcome(self) -> dict[str, t.Any]:
+        if self._tick is None:
+            raise RuntimeError("the outcome was asked for before anything was decided")
+        did = self._actor.did if self._actor is not None else []
+        failed = {str(one.slot): one.reason for one in self._failures if one.kind in FATAL}
+        decision = self._tick.decision
+        planned = bool(decision.start or decision.drain or self._job.restart)
+        result = {
+            "changed": planned if self._check else bool(did),
+            "decision": decision.as_dict(),
+            "notes": self._notes(),
+            "did": did,
+            "failed": failed,
+            "state": self._tick.state.as_dict(),
+            "took": round(self._ports.clock.now() - self._begun, 3),
+        }
+        if failed:
+            raise ScalingError(_failed_words(self._failures), **{**result, "changed": bool(did)})
+        return result
+
+
+#: settings that stand in the way of an evaluation, as a forced one has them
+FORCED: t.Mapping[str, t.Any] = {"scale-enabled": True, "scale-cooldown-seconds": 0}
+
+
+def _require_proxies(seen: Seen) -> None:
+    """A drain is seen through by the load balancers; where one does not answer, none is begun."""
+    silent = traffic.silent(seen.traffic)
+    if silent:
+        raise Unreachable(f"Nothing was drained, because a load balancer does not answer: {' '.join(silent)}")
+
+
+def _with_settings(how: How, values: t.Mapping[str, t.Any], project: store.Keys) -> How:
+    """The way to act with what the settings and the project say: slots, health checks, and the image of new instances."""
+    spec = dataclasses.replace(how.spec, max_slots=int(values["scale-max-instances"]))
+    alias = project.get(image_key(fleet.COMPONENT))
+    if spec.image is None and alias:
+        spec = dataclasses.replace(spec, image=alias, image_version=alias.rpartition("/")[2])
+    health = dataclasses.replace(
+        how.health,
+        uri=str(values["health-endpoint"]),
+        interval=float(values["health-interval"]),
+        timeout=float(values["health-timeout"]),
+        fails=int(values["health-retries"]),
+    )
+    return dataclasses.replace(how, spec=spec, health=health)
+
+
+def _failed_words(failures: t.Sequence[Failure]) -> str:
+    started = [one for one in failures if one.kind in ("start", "unready")]
+    words = [f"Slot {one.slot} did not come up and was set aside, stopped. No cooldown begins. Why: {one.reason}" for one in started] + [
+        f"Slot {one.slot} could not be taken in: {one.reason}" for one in failures if one.kind == "stop"
+    ]
+    return " ".join(words)

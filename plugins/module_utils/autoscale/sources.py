@@ -1,0 +1,218 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Metrics from elsewhere: the length of a Redis list, what a command prints, a Prometheus query.
+
+Each has a timeout and, where a reading carries its time, an age limit. What cannot be read is unknown with the reason,
+never zero. Secrets go through sockets, headers and environments, never through a command line.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import math
+import os
+import socket
+import ssl
+import subprocess
+import time
+import typing as t
+from urllib.parse import urlencode
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, ScalingError
+
+Options = t.Mapping[str, t.Any]
+#: which option says what kind of source it is
+KINDS = ("redis_list", "command", "prometheus")
+TIMEOUT, MAX_AGE = 2.0, 120.0
+
+
+class Connection(t.Protocol):
+    """What is needed of the LXD client, for commands that run in an instance."""
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 60.0) -> tuple[int, str, str]:
+        """Run a command in an instance; returns its exit code, standard output and standard error."""
+
+
+class Unknown(Exception):
+    """A reading could not be had; the text says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A value and when it was measured, in seconds since the epoch."""
+
+    value: float
+    time: float
+
+
+def read_all(lxd: Connection, sources: t.Sequence[Options], now: float) -> list[dict[str, t.Any]]:
+    """Ask all sources at once; one ``{"name", "value", "time", "why"}`` for each, value None where it is unknown.
+
+    :raises InvalidInput: a source without a name, of no kind or of two, or two of one name
+    """
+    if not sources:
+        return []
+    check(sources)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(sources)) as pool:
+        return list(pool.map(lambda source: read(lxd, source, now), sources))
+
+
+def check(sources: t.Sequence[Options]) -> None:
+    """Refuse sources that cannot be asked; raises InvalidInput with all that is wrong."""
+    wrong = []
+    names = [str(source.get("name") or "") for source in sources]
+    for source, name in zip(sources, names, strict=True):
+        kinds = [kind for kind in KINDS if source.get(kind)]
+        if not name or names.count(name) > 1:
+            wrong.append(f"a source is named {name!r}; every source has a name of its own")
+        if len(kinds) != 1:
+            wrong.append(f"source {name!r} has {' and '.join(kinds) or 'no kind'}; give exactly one of {', '.join(KINDS)}")
+    if wrong:
+        raise InvalidInput(f"gb_autoscale_sources: {'; '.join(wrong)}.")
+
+
+def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
+    """One reading; whatever goes wrong makes it unknown and says why."""
+    name = str(source["name"])
+    kind = next(kind for kind in KINDS if source.get(kind))
+    timeout = float(source.get("timeout") or TIMEOUT)
+    try:
+        found = _READERS[kind](lxd, source[kind], timeout, now)
+        oldest = float(source.get("max_age") or MAX_AGE)
+        if now - found.time > oldest:
+            raise Unknown(f"its last value is {now - found.time:.0f} s old, more than {oldest:.0f} s")
+        if number(found.value) is None:
+            raise Unknown(f"its value is {found.value!r}, which is no number from 0 up")
+    except Unknown as error:
+        return {"name": name, "value": None, "time": None, "why": f"{_WORDS[kind]}: {error}"}
+    return {"name": name, "value": found.value, "time": found.time, "why": ""}
+
+
+# --- a Redis list --------------------------------------------------------------------------------------------------
+
+
+def _redis(_lxd: Connection, options: Options, timeout: float, now: float) -> Reading:
+    where = f"{options.get('host') or '127.0.0.1'}:{options.get('port') or 6379}"
+    host, _colon, port = where.rpartition(":")
+    deadline = time.monotonic() + timeout
+    commands = []
+    if options.get("password"):
+        user = [str(options["username"])] if options.get("username") else []
+        commands.append(["AUTH", *user, str(options["password"])])
+    commands.append(["SELECT", str(options.get("db") or 0)])
+    commands.append(["LLEN", str(options["list"])])
+    try:
+        with socket.create_connection((host, int(port)), timeout=timeout) as plain:
+            connection = _encrypted(plain, options, host) if options.get("tls") else plain
+            return Reading(_ask(connection, commands, deadline), now)
+    except OSError as error:
+        raise Unknown(f"Redis at {where} gave no answer within {timeout:g} s ({error})") from error
+
+
+def _encrypted(plain: socket.socket, options: Options, host: str) -> socket.socket:
+    context = ssl.create_default_context(cafile=options.get("ca_cert") or None)
+    return context.wrap_socket(plain, server_hostname=host)
+
+
+def _ask(connection: socket.socket, commands: t.Sequence[t.Sequence[str]], deadline: float) -> float:
+    """Send all commands at once, as Redis allows, and return the integer that the last one answers."""
+    with connection.makefile("rb") as answers:
+        connection.sendall(b"".join(_encoded(command) for command in commands))
+        answer = b""
+        for command in commands:
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            answer = answers.readline(65536).strip()
+            if not answer or answer.startswith(b"-"):
+                raise Unknown(f"Redis refused {command[0]}: {answer[1:200].decode(errors='replace') or 'it closed the connection'}")
+    if not answer.startswith(b":"):
+        raise Unknown(f"Redis answered {answer[:80]!r}, which is no length")
+    return float(answer[1:])
+
+
+def _encoded(command: t.Sequence[str]) -> bytes:
+    parts = [part.encode() for part in command]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+# --- a command -----------------------------------------------------------------------------------------------------
+
+
+def _command(lxd: Connection, options: Options, timeout: float, now: float) -> Reading:
+    argv = [str(word) for word in options["argv"]]
+    if options.get("instance"):
+        out = _in_instance(lxd, str(options["instance"]), argv, timeout)
+    else:
+        out = _here(argv, {str(key): str(value) for key, value in (options.get("environment") or {}).items()}, timeout)
+    words = out.split()
+    try:
+        return Reading(float(words[0]) if len(words) == 1 else math.nan, now)
+    except ValueError:
+        raise Unknown(f"{argv[0]} printed {out.strip()[:80]!r} and not one number") from None
+
+
+def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> str:
+    try:
+        done = subprocess.run(
+            argv, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unknown(f"{argv[0]} did not end within {timeout:g} s") from error
+    except OSError as error:
+        raise Unknown(f"{argv[0]} cannot be run: {error.strerror or error}") from error
+    if done.returncode != 0:
+        raise Unknown(f"{argv[0]} ended with {done.returncode}: {done.stderr.strip()[:200]}")
+    return done.stdout
+
+
+def _in_instance(lxd: Connection, instance: str, argv: t.Sequence[str], timeout: float) -> str:
+    """The time limit is kept in the instance, where the command would otherwise go on."""
+    try:
+        code, out, err = lxd.execute(instance, ["timeout", "-k", "1", f"{timeout:g}", *argv], timeout=timeout + 10)
+    except ScalingError as error:
+        raise Unknown(str(error)) from error
+    if code != 0:
+        why = f"did not end within {timeout:g} s" if code in (124, 137) else f"ended with {code}: {err.strip()[:200]}"
+        raise Unknown(f"{argv[0]} in {instance} {why}")
+    return out
+
+
+# --- a Prometheus query --------------------------------------------------------------------------------------------
+
+
+def _prometheus(_lxd: Connection, options: Options, timeout: float, now: float) -> Reading:
+    from ansible_collections.generalbots.scaling.plugins.module_utils.http import HttpClient
+
+    url = str(options["url"])
+    headers = {"Authorization": f"Bearer {options['token']}"} if options.get("token") else {}
+    auth = (str(options["username"]), str(options["password"])) if options.get("username") else None
+    client = HttpClient(url, timeout=timeout, headers=headers, auth=auth, verify=options.get("ca_cert") or True, retries=0)
+    try:
+        answer = client.request("GET", "/api/v1/query?" + urlencode({"query": options["query"]})).json()
+    except (ScalingError, ValueError) as error:
+        raise Unknown(str(error)) from error
+    try:
+        return _sample(answer["data"])
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise Unknown(f"{url} answered something else than an instant query's result") from error
+
+
+def _sample(data: Options) -> Reading:
+    """A scalar, or a vector of exactly one element."""
+    result = data["result"]
+    if data["resultType"] == "vector":
+        if len(result) != 1:
+            raise Unknown(f"the query gives {len(result)} values; it must give one, for example by sum()")
+        result = result[0]["value"]
+    moment, value = result
+    return Reading(float(value), float(moment))
+
+
+_READERS: t.Mapping[str, t.Callable[[Connection, Options, float, float], Reading]] = {
+    "redis_list": _redis,
+    "command": _command,
+    "prometheus": _prometheus,
+}
+_WORDS: t.Mapping[str, str] = {"redis_list": "the Redis list", "command": "the command", "prometheus": "the Prometheus query"}

@@ -1,0 +1,232 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole run: what it takes the fleet to, what it leaves in LXD, and what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import typing as t
+
+import pytest
+from fleet_world import START, World, job, ports
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import inputs
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
+
+
+def go(world: World, *, check: bool = False, settings: t.Mapping[str, t.Any] | None = None, **more: t.Any) -> dict[str, t.Any]:
+    """One run in this world."""
+    return run(world, job(world, settings, **more), check=check, ports=ports(world))  # type: ignore[arg-type]
+
+
+def test_a_fleet_below_its_minimum_is_filled_and_the_step_remembered() -> None:
+    world = World()
+    result = go(world, settings={"scale-min-instances": 1})
+    assert result["decision"]["action"] == "out" and result["decision"]["start"] == [1]
+    assert world.slots() == {"active Running": [1]}
+    assert world.remembered()["pending"] == {"direction": "out", "slots": [1], "time": START}
+    assert "user.gb.lock" not in world.config()
+    go(world, settings={"scale-min-instances": 1})
+    assert world.remembered()["history"]["last_out"] == START
+
+
+def test_check_mode_says_the_same_and_changes_nothing() -> None:
+    world, twin = World(), World()
+    said = go(world, check=True)
+    assert world.effects == []
+    assert said["decision"] == go(twin)["decision"] and said["changed"]
+
+
+def test_a_run_with_nothing_to_do_writes_its_lock_and_its_memory_only() -> None:
+    world = World()
+    world.fleet(1)
+    go(world)
+    world.effects, world.requests = [], 0
+    world.sleep(30)
+    assert go(world)["changed"] is False
+    assert world.effects == ["put profiles/gb-autoscale"] * 2
+    assert world.requests <= 9
+
+
+def test_by_hand_to_a_size_and_back_warm_slots_first() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(3, state="warm", status="Stopped")
+    assert go(world, count=3, wait=True)["decision"]["start"] == [2, 3]
+    assert world.slots() == {"active Running": [1, 2, 3]}
+    assert not any(words == "post instances/botserver-3" for words in world.effects)
+    go(world, count=1, wait=True)
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2, 3]}
+    assert go(world, count=1, wait=True)["changed"] is False
+    with pytest.raises(InvalidInput, match=r"count is 9; it must be from 1 .* to 4"):
+        go(world, count=9)
+    assert "user.gb.lock" not in world.config()
+
+
+def test_a_drain_goes_on_over_the_ticks_and_nothing_is_cut() -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-2": 1}
+    go(world, count=1)
+    assert world.slots() == {"active Running": [1], "draining Running": [2]} and "botserver-2" in world.closed
+    world.sleep(5)
+    go(world)
+    assert world.slots() == {"active Running": [1], "draining Running": [2]}
+    world.in_flight = {}
+    go(world)
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
+    keys = world.config("instances/botserver-2")
+    assert not {"user.gb.drain-deadline", "user.gb.gate-closed", "user.gb.drain-then"} & keys.keys()
+
+
+@pytest.mark.parametrize(
+    ("policy", "after"),
+    [
+        ("force", {"active Running": [1], "warm Stopped": [2]}),
+        ("keep", {"active Running": [1], "draining Running": [2]}),
+        ("abort", {"active Running": [1, 2]}),
+    ],
+)
+def test_requests_that_outlive_the_deadline(policy: str, after: dict[str, list[int]]) -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-2": 3}
+    result = go(world, count=1, wait=True, drain_policy=policy)
+    assert world.slots() == after
+    assert ("botserver-2" in world.closed) == (policy == "keep")
+    assert 30 <= world.time - START < 45
+    assert any("outlived its deadline" in note for note in result["notes"])
+
+
+def test_a_restart_drains_stops_and_starts_one_after_the_other() -> None:
+    world = World()
+    world.fleet(1, 2)
+    go(world, restart=[1, 2])
+    assert world.slots() == {"active Running": [1, 2]} and not world.closed
+    power = [words for words in world.effects if words.startswith(("stop ", "start "))]
+    assert power == ["stop botserver-1", "start botserver-1", "stop botserver-2", "start botserver-2"]
+    assert not {"user.gb.drain-deadline", "user.gb.gate-closed", "user.gb.drain-then"} & world.config("instances/botserver-1").keys()
+
+
+def test_an_instance_that_does_not_become_healthy_is_set_aside_and_starts_no_cooldown() -> None:
+    world = World()
+    world.fleet(1)
+    world.ill = {"botserver-2"}
+    with pytest.raises(ScalingError, match=r"Slot 2 did not come up and was set aside, stopped\. No cooldown begins\.") as caught:
+        go(world, count=2, health_timeout=20)
+    assert list(caught.value.details["failed"]) == ["2"]
+    assert world.slots() == {"active Running": [1], "failed Stopped": [2]}
+    assert "not healthy within 20 s" in world.config("instances/botserver-2")["user.gb.failure"]
+    assert "user.gb.lock" not in world.config()
+    go(world)
+    assert (world.remembered()["history"]["last_out"], world.remembered()["failures"]) == (None, {"out": 1})
+
+
+def test_a_host_that_is_too_full_says_so_and_the_others_go_on() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="warm", status="Stopped")
+    world.refuse = {"post instances": "No space left on device"}
+    with pytest.raises(ScalingError, match=r"no space left in the storage pool for botserver-3: No space left on device"):
+        go(world, count=3)
+    assert world.slots() == {"active Running": [1, 2]}
+
+
+def test_nothing_is_drained_while_a_load_balancer_is_silent() -> None:
+    world = World(["proxy-1", "proxy-2"])
+    world.fleet(1, 2)
+    world.silent = {"proxy-2"}
+    with pytest.raises(Unreachable, match=r"Nothing was drained.*proxy-2 gave no answer"):
+        go(world, count=1)
+    assert world.slots() == {"active Running": [1, 2]} and not world.closed and "user.gb.lock" not in world.config()
+
+
+def test_the_second_of_two_is_told_or_skips() -> None:
+    world = World()
+    go(world, count=1)
+    keys = world.objects["profiles/gb-autoscale"]["config"]
+    keys["user.gb.lock"] = json.dumps({"holder": "ops/7", "purpose": "a rollout", "expires": world.time + 60})
+    with pytest.raises(Refused, match=r"is held by ops/7 for a rollout"):
+        go(world)
+    result = go(world, skip_locked=True)
+    assert "ops/7" in result["skipped_reason"] and (result["changed"], result["decision"]) == (False, None)
+    world.sleep(61)
+    assert any("The lock of ops/7 was taken over" in note for note in go(world)["notes"])
+
+
+def test_what_an_earlier_version_kept_in_the_project_is_moved() -> None:
+    world = World()
+    world.fleet(1)
+    go(world)
+    memory = world.objects.pop("profiles/gb-autoscale")["config"]["user.gb.autoscale"]
+    world.objects["projects/gb"]["config"]["user.gb.autoscale"] = memory.replace('"last_out":null', f'"last_out":{START - 5}')
+    assert go(world, check=True)["state"]["history"]["last_out"] == START - 5
+    go(world)
+    assert world.remembered()["history"]["last_out"] == START - 5
+    assert world.config("projects/gb") == {"user.gb.image.botserver": "gb/botserver/v1"}
+
+
+def test_warm_slots_are_made_and_renewed_one_in_an_idle_tick() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="warm", status="Stopped", **{"user.gb.image": "v0"})
+    go(world, warm=2)
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2, 3]}
+    go(world, warm=2)
+    assert world.config("instances/botserver-2")["user.gb.image"] == "v1"
+    assert go(world, warm=2)["changed"] is False
+
+
+def test_a_config_csv_that_breaks_meanwhile_does_not_stop_it(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "config.csv"
+    file.write_text("scale-enabled,true\nscale-min-instances,2\n", encoding="utf-8")
+    world = World()
+    loading = dataclasses.replace(
+        job(world), settings=lambda last: inputs.loaded(str(file), {}, refuse_unconsumed=True, last_good=last)
+    )
+
+    def tick() -> dict[str, t.Any]:
+        return run(world, loading, ports=ports(world))  # type: ignore[arg-type]
+
+    tick()
+    file.write_text("scale-min-instances,many\n", encoding="utf-8")
+    world.sleep(600)
+    result = tick()
+    assert result["decision"]["alert"] and world.slots()["active Running"] == [1, 2]
+    assert any("The last settings that were sound go on" in note and "config.csv" in note for note in result["notes"])
+    del world.objects["profiles/gb-autoscale"]
+    with pytest.raises(InvalidInput, match="scale-min-instances"):
+        tick()
+
+
+def test_log_and_metrics_tell_of_every_run_also_of_one_that_failed(tmp_path: pathlib.Path) -> None:
+    log, metrics = tmp_path / "a/decisions.jsonl", tmp_path / "b/gb.prom"
+    files: dict[str, t.Any] = {"decision_log": str(log), "textfile": str(metrics)}
+    world = World()
+    world.fleet(1)
+    go(world, check=True, **files)
+    assert not log.exists() and not metrics.exists()
+    go(world, **files)
+    world.ill = {"botserver-2"}
+    with pytest.raises(ScalingError):
+        go(world, count=2, health_timeout=5, **files)
+    first, second = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert (first["action"], first["errors"], first["holder"]) == ("hold", {}, "run-1")
+    assert (second["action"], second["errors"], second["start"]) == ("out", {"unready": 1}, [2])
+    assert "Slot 2: it was not healthy" in " ".join(second["notes"])
+    assert [one["slot"] for one in first["instances"]] == [1]
+    assert metrics.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_the_log_is_put_away_when_it_is_large(tmp_path: pathlib.Path) -> None:
+    log = tmp_path / "decisions.jsonl"
+    world = World()
+    world.fleet(1)
+    for _ in range(7):
+        go(world, decision_log=str(log), decision_log_bytes=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["decisions.jsonl", *(f"decisions.jsonl.{n}" for n in range(1, 5))]
+    assert len(log.read_text(encoding="utf-8").splitlines()) == 1

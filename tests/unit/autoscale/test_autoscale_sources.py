@@ -1,0 +1,224 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Metrics from elsewhere: each kind's value, and everything that makes it unknown with its reason."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import socketserver
+import sys
+import threading
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import sources
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Unreachable
+
+NOW = 1_760_000_000.0
+
+
+class NoLxd:
+    """No instance is asked."""
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 60.0) -> tuple[int, str, str]:
+        raise AssertionError(f"{argv} in {instance}")
+
+
+def read(source: t.Mapping[str, t.Any], lxd: t.Any = None) -> tuple[float | None, str]:
+    """Value and reason of one source."""
+    [found] = sources.read_all(lxd or NoLxd(), [{"name": "queue", **source}], NOW)
+    assert found["name"] == "queue"
+    return found["value"], found["why"]
+
+
+@contextlib.contextmanager
+def served(server: socketserver.BaseServer) -> t.Iterator[int]:
+    """A server of the test; gives its port."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield t.cast("tuple[str, int]", server.server_address)[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def redis(answers: t.Sequence[bytes], got: list[bytes], wait: float = 0.0) -> socketserver.BaseServer:
+    """A Redis that answers each connection with these lines."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            got.append(self.request.recv(4096))
+            threading.Event().wait(wait)
+            self.request.sendall(b"".join(answers))
+
+    return socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+
+
+def test_a_redis_list() -> None:
+    got: list[bytes] = []
+    with served(redis([b"+OK\r\n", b"+OK\r\n", b":17\r\n"], got)) as port:
+        assert read({"redis_list": {"port": port, "list": "jobs", "username": "gb", "password": "p w", "db": 2}}) == (17.0, "")
+    assert got == [
+        b"*3\r\n$4\r\nAUTH\r\n$2\r\ngb\r\n$3\r\np w\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n*2\r\n$4\r\nLLEN\r\n$4\r\njobs\r\n"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ([b"-NOAUTH Authentication required.\r\n"], "Redis refused SELECT: NOAUTH Authentication required."),
+        ([b"+OK\r\n", b"-WRONGTYPE no list\r\n"], "Redis refused LLEN: WRONGTYPE no list"),
+        ([b"+OK\r\n", b"$2\r\n"], "which is no length"),
+        ([], "it closed the connection"),
+    ],
+)
+def test_a_redis_that_does_not_say(answers: list[bytes], why: str) -> None:
+    with served(redis(answers, [])) as port:
+        value, said = read({"redis_list": {"port": port, "list": "jobs"}})
+    assert value is None and said.startswith("the Redis list: ") and why in said
+
+
+def test_a_redis_that_hangs_or_is_not_there() -> None:
+    with served(redis([b"+OK\r\n", b":1\r\n"], [], wait=2)) as port:
+        begun = time.monotonic()
+        value, said = read({"redis_list": {"port": port, "list": "jobs"}, "timeout": 0.2})
+        assert value is None and "gave no answer within 0.2 s" in said and time.monotonic() - begun < 1.5
+    value, said = read({"redis_list": {"port": port, "list": "jobs", "password": "secret"}})
+    assert value is None and "refused" in said and "secret" not in said
+
+
+def python(code: str, **more: t.Any) -> dict[str, t.Any]:
+    """A command source that runs this code."""
+    return {"command": {"argv": [sys.executable, "-c", code]}, "timeout": 20, **more}
+
+
+def test_a_command() -> None:
+    assert read(python("print(4.5)")) == (4.5, "")
+    source = python("import os; print(os.environ['DEPTH'])")
+    source["command"]["environment"] = {"DEPTH": 3}
+    assert read(source) == (3.0, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("print('many')", "printed 'many' and not one number"),
+        ("print(1, 2)", "which is no number from 0 up"),
+        ("print(-1)", "its value is -1.0, which is no number from 0 up"),
+        ("print('nan')", "no number from 0 up"),
+        ("import sys; sys.exit('it is broken')", "ended with 1: it is broken"),
+    ],
+)
+def test_a_command_that_does_not_say(code: str, why: str) -> None:
+    value, said = read(python(code))
+    assert value is None and said.startswith("the command: ") and why in said
+
+
+def test_a_command_that_hangs_or_is_none() -> None:
+    value, said = read(python("input(open('/dev/zero').read(1) and __import__('time').sleep(30))", timeout=0.5))
+    assert value is None and "did not end within 0.5 s" in said
+    value, said = read({"command": {"argv": ["/no/such/program"]}})
+    assert value is None and "cannot be run: No such file or directory" in said
+
+
+class Instance:
+    """An instance that answers a command."""
+
+    def __init__(self, answer: tuple[int, str, str] | Exception) -> None:
+        self.answer = answer
+        self.argv: list[str] = []
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 60.0) -> tuple[int, str, str]:
+        self.argv = [instance, *argv]
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_a_command_in_an_instance_ends_there_in_time() -> None:
+    source = {"command": {"argv": ["depth"], "instance": "redis-1"}, "timeout": 3}
+    there = Instance((0, "7\n", ""))
+    assert read(source, there) == (7.0, "")
+    assert there.argv == ["redis-1", "timeout", "-k", "1", "3", "depth"]
+    assert "did not end within 3 s" in read(source, Instance((124, "", "")))[1]
+    assert "ended with 2: no list" in read(source, Instance((2, "", "no list\n")))[1]
+    assert "redis-1 is gone" in read(source, Instance(Unreachable("redis-1 is gone")))[1]
+
+
+def prometheus(answer: t.Any, got: list[tuple[str, str]], status: int = 200) -> socketserver.BaseServer:
+    """A Prometheus with one answer."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            got.append((self.path, self.headers.get("Authorization", "")))
+            text = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_args: t.Any) -> None:
+            pass
+
+    return http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+
+def result(kind: str, value: t.Any) -> dict[str, t.Any]:
+    """An instant query's answer."""
+    return {"status": "success", "data": {"resultType": kind, "result": value}}
+
+
+@pytest.mark.parametrize("answer", [result("scalar", [NOW, "12"]), result("vector", [{"metric": {}, "value": [NOW - 60, "12"]}])])
+def test_a_prometheus_query(answer: t.Any) -> None:
+    got: list[tuple[str, str]] = []
+    with served(prometheus(answer, got)) as port:
+        source = {"prometheus": {"url": f"http://127.0.0.1:{port}", "query": "sum(up{job=\"x\"})", "token": "t0"}}
+        assert read(source) == (12.0, "")
+    assert got == [("/api/v1/query?query=sum%28up%7Bjob%3D%22x%22%7D%29", "Bearer t0")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "why"),
+    [
+        (result("vector", []), 200, "the query gives 0 values; it must give one"),
+        (result("vector", [{"value": [NOW, "1"]}, {"value": [NOW, "2"]}]), 200, "the query gives 2 values"),
+        (result("scalar", [NOW - 300, "12"]), 200, "its last value is 300 s old, more than 120 s"),
+        (result("scalar", [NOW, "NaN"]), 200, "no number from 0 up"),
+        ({"data": 1}, 200, "answered something else than an instant query's result"),
+        ({"error": "bad_data"}, 400, "400"),
+    ],
+)
+def test_a_prometheus_that_does_not_say(answer: t.Any, status: int, why: str) -> None:
+    with served(prometheus(answer, [], status)) as port:
+        value, said = read({"prometheus": {"url": f"http://127.0.0.1:{port}", "query": "x"}})
+    assert value is None and said.startswith("the Prometheus query: ") and why in said
+
+
+def test_all_are_asked_at_once() -> None:
+    slow = [{**python("import time; time.sleep(0.6); print(1)"), "name": f"q{number}"} for number in range(4)]
+    begun = time.monotonic()
+    assert [one["value"] for one in sources.read_all(NoLxd(), slow, NOW)] == [1.0] * 4
+    assert time.monotonic() - begun < 2.2
+    assert sources.read_all(NoLxd(), [], NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ([{"name": "a"}], "source 'a' has no kind; give exactly one of redis_list, command, prometheus"),
+        ([{"name": "a", "command": {"argv": ["x"]}, "redis_list": {"list": "y"}}], "source 'a' has redis_list and command"),
+        ([{"name": "", "command": {"argv": ["x"]}}], "a source is named ''"),
+        ([{"name": "a", "command": {"argv": ["x"]}}] * 2, "every source has a name of its own"),
+    ],
+)
+def test_sources_that_cannot_be_asked_are_refused_before_anything(wrong: list[dict[str, t.Any]], why: str) -> None:
+    with pytest.raises(InvalidInput, match="gb_autoscale_sources") as caught:
+        sources.read_all(NoLxd(), wrong, NOW)
+    assert why in str(caught.value)

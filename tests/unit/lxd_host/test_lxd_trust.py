@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whom LXD trusts, for what, and where it listens for them."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import types
+import typing as t
+
+import pytest
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import trust
+from ansible_collections.generalbots.scaling.plugins.modules import lxc_trust
+
+NAME = "generalbots-control"
+
+
+def pem(word: str) -> str:
+    """A certificate as far as its envelope goes."""
+    return f"-----BEGIN CERTIFICATE-----\n{base64.b64encode(word.encode()).decode()}\n-----END CERTIFICATE-----\n"
+
+
+def fingerprint(word: str) -> str:
+    return hashlib.sha256(word.encode()).hexdigest()
+
+
+class Daemon:
+    """A daemon's config and trust store."""
+
+    project, where = "gb", "unix:/fake.socket"
+    engine = types.SimpleNamespace(title="LXD")
+
+    def __init__(self, **config: str) -> None:
+        self.config = {key.replace("__", "."): value for key, value in config.items()}
+        self.clients: list[dict[str, t.Any]] = []
+        self.auth = "trusted"
+        self.sent: list[tuple[str, str]] = []
+
+    def trusts(self, name: str, word: str, *, restricted: bool = True, projects: t.Sequence[str] = ("gb",)) -> None:
+        self.clients.append(
+            {"name": name, "type": "client", "restricted": restricted, "projects": [*projects], "fingerprint": fingerprint(word)}
+        )
+
+    def get(self, path: str, **_query: str) -> tuple[t.Any, str]:
+        if path == "certificates":
+            return copy.deepcopy(self.clients), ""
+        return {"auth": self.auth, "config": dict(self.config), "environment": {"certificate": "SERVER"}}, "e1"
+
+    def patch(self, path: str, body: t.Any = None, *, etag: str = "") -> None:
+        self.sent.append(("patch", path))
+        if path:
+            next(one for one in self.clients if path.endswith(one["fingerprint"])).update(body)
+            return
+        assert etag == "e1"
+        self.config = {key: value for key, value in {**self.config, **body["config"]}.items() if value}
+
+    def post(self, path: str, body: t.Any = None) -> None:
+        self.sent.append(("post", path))
+        known = {key: body[key] for key in ("name", "type", "restricted", "projects")}
+        self.clients.append({**known, "fingerprint": hashlib.sha256(base64.b64decode(body["certificate"])).hexdigest()})
+
+    def delete(self, path: str) -> None:
+        self.sent.append(("delete", path))
+        self.clients = [one for one in self.clients if not path.endswith(one["fingerprint"])]
+
+
+def apply(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, *, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
+    """What the module returns."""
+    monkeypatch.setattr(lxc_trust, "connect", lambda _options: daemon)
+    params = {"name": NAME, "certificate": pem("one"), "address": "127.0.0.1:9443", "state": "present", **options}
+    return lxc_trust.body(t.cast(t.Any, types.SimpleNamespace(params=params, check_mode=check)))
+
+
+def test_a_client_is_trusted_for_its_project_once_and_check_mode_only_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = Daemon()
+    said = apply(daemon, monkeypatch, check=True)
+    assert daemon.sent == [] and said["changed"]
+    assert apply(daemon, monkeypatch)["actions"] == said["actions"]
+    assert daemon.clients == [
+        {"name": NAME, "type": "client", "restricted": True, "projects": ["gb"], "fingerprint": fingerprint("one")}
+    ]
+    assert daemon.config["core.https_address"] == "127.0.0.1:9443"
+    again = apply(daemon, monkeypatch)
+    assert (again["changed"], again["server_certificate"], again["reached_at"]) == (False, "SERVER", "127.0.0.1:9443")
+
+
+@pytest.mark.parametrize(
+    ("listens", "reached"), [("[::]:8443", "127.0.0.1:8443"), (":8443", "127.0.0.1:8443"), ("10.0.0.5:99", "10.0.0.5:99")]
+)
+def test_an_address_that_somebody_chose_is_kept(monkeypatch: pytest.MonkeyPatch, listens: str, reached: str) -> None:
+    daemon = Daemon(core__https_address=listens)
+    assert apply(daemon, monkeypatch)["reached_at"] == reached
+    apply(daemon, monkeypatch, state="absent")
+    assert daemon.config == {"core.https_address": listens}
+
+
+def test_a_new_certificate_takes_the_place_of_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = Daemon(core__https_address=":8443")
+    daemon.trusts(NAME, "old")
+    daemon.trusts("somebody", "else", restricted=False, projects=())
+    apply(daemon, monkeypatch)
+    assert [(one["name"], one["fingerprint"]) for one in daemon.clients] == [("somebody", fingerprint("else")), (NAME, fingerprint("one"))]
+
+
+@pytest.mark.parametrize("more", [{"restricted": False, "projects": ()}, {"projects": ("gb", "default")}])
+def test_a_client_that_may_more_is_restricted(monkeypatch: pytest.MonkeyPatch, more: dict[str, t.Any]) -> None:
+    daemon = Daemon(core__https_address=":8443")
+    daemon.trusts(NAME, "one", **more)
+    assert apply(daemon, monkeypatch)["actions"] == [f"restrict {NAME}: to project gb"]
+    assert (daemon.clients[0]["restricted"], daemon.clients[0]["projects"]) == (True, ["gb"])
+
+
+def test_absent_takes_the_address_back_when_the_last_client_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = Daemon()
+    apply(daemon, monkeypatch)
+    daemon.trusts("another", "x")
+    apply(daemon, monkeypatch, state="absent")
+    assert daemon.config["core.https_address"] == "127.0.0.1:9443" and [one["name"] for one in daemon.clients] == ["another"]
+    apply(daemon, monkeypatch, name="another", state="absent")
+    assert (daemon.config, daemon.clients) == ({}, [])
+    assert apply(daemon, monkeypatch, state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize("text", ["", "x", "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----", pem("a") + pem("b"),
+                                  "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----"])
+def test_what_is_no_certificate_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    daemon = Daemon()
+    with pytest.raises(InvalidInput, match="is not one certificate in PEM") as caught:
+        apply(daemon, monkeypatch, certificate=text)
+    assert "c2VjcmV0" not in str(caught.value) and daemon.sent == []
+
+
+def test_a_connection_that_may_not_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = Daemon()
+    daemon.auth = "untrusted"
+    with pytest.raises(Refused, match="keeps its list of clients"):
+        trust.look(t.cast(t.Any, daemon))
