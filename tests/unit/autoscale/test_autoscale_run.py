@@ -126,6 +126,88 @@ def test_an_instance_that_does_not_become_healthy_is_set_aside_and_starts_no_coo
     assert (world.remembered()["history"]["last_out"], world.remembered()["failures"]) == (None, {"out": 1})
 
 
+def ticks(world: World, count: int, **more: t.Any) -> list[dict[str, t.Any]]:
+    """What so many ticks decide, half a minute apart."""
+    found = []
+    for _ in range(count):
+        found.append(go(world, **more)["decision"])
+        world.sleep(30)
+    return found
+
+
+HEAL: dict[str, t.Any] = {"options": {"heal_patience": 60}, "settings": {"scale-min-instances": 2}}
+
+
+def test_an_unhealthy_instance_is_replaced_the_new_one_first_and_kept_for_inspection() -> None:
+    world = World()
+    world.fleet(1, 2)
+    go(world, **HEAL)
+    world.ill = {"botserver-2"}
+    done = ticks(world, 8, **HEAL)
+    steps = [(one["action"], one["start"], one["drain"]) for one in done if one["action"] != "hold"]
+    assert steps == [("out", [3], []), ("in", [], [2])]
+    assert world.slots() == {"active Running": [1, 3], "failed Stopped": [2]}
+    assert "another instance took its place" in world.config("instances/botserver-2")["user.gb.failure"]
+
+
+def test_where_no_slot_is_free_the_unhealthy_one_makes_room_for_another() -> None:
+    world = World()
+    world.fleet(1, 2)
+    full = {**HEAL, "settings": {"scale-min-instances": 2, "scale-max-instances": 2}}
+    go(world, **full)
+    world.ill = {"botserver-2"}
+    while "delete instances/botserver-2" not in world.effects:
+        assert world.time < START + 600
+        ticks(world, 1, **full)
+    world.ill = set()
+    ticks(world, 4, **full)
+    assert world.slots() == {"active Running": [1, 2]}
+
+
+def test_what_is_ill_everywhere_has_a_shared_cause_and_nothing_is_replaced() -> None:
+    world = World()
+    world.fleet(1, 2, 3)
+    go(world, **HEAL)
+    world.ill = {"botserver-1", "botserver-2"}
+    assert {one["action"] for one in ticks(world, 8, **HEAL)} == {"hold"}
+    assert world.slots() == {"active Running": [1, 2, 3]}
+
+
+def test_starts_that_fail_again_and_again_are_given_up_with_an_alert() -> None:
+    world = World()
+    world.fleet(1)
+    world.ill = {f"botserver-{slot}" for slot in range(2, 9)}
+    wanted = {**HEAL, "settings": {"scale-min-instances": 2, "scale-max-instances": 8}, "health_timeout": 10}
+    for _ in range(6):
+        world.sleep(30)
+        try:
+            last = go(world, **wanted)["decision"]
+        except ScalingError as error:
+            last = error.details["decision"]
+    assert last["action"] == "hold" and last["alert"], last["reason"]
+    assert world.slots() == {"active Running": [1], "failed Stopped": [2, 3, 4]}
+
+
+def test_an_instance_that_stands_still_is_started_again() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, status="Stopped")
+    ticks(world, 2, **HEAL)
+    assert world.slots() == {"active Running": [1, 2]}
+
+
+def test_pin_and_force() -> None:
+    world = World()
+    world.fleet(1)
+    off: dict[str, t.Any] = {"settings": {"scale-enabled": False, "scale-min-instances": 2}}
+    assert go(world, **off)["decision"]["action"] == "hold"
+    assert go(world, **off, force=True, check=True)["decision"]["action"] == "out"
+    pinned = world.objects["profiles/gb-autoscale"]["config"]
+    pinned["user.gb.autoscale"] = pinned["user.gb.autoscale"].replace('"pin":null', '"pin":3')
+    assert go(world)["decision"]["start"] == [2, 3]
+    assert go(world)["decision"]["action"] == "hold" and world.slots() == {"active Running": [1, 2, 3]}
+
+
 def test_a_host_that_is_too_full_says_so_and_the_others_go_on() -> None:
     world = World()
     world.fleet(1)
