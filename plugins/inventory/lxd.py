@@ -91,7 +91,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import Engine, engine_named
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, ipv4_of, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, address_of, observe
 
 Variables = dict[str, t.Any]
 CONNECTION_OPTIONS = ("engine", "url", "project", "client_cert", "client_key", "server_cert", "timeout")
@@ -106,7 +106,7 @@ def host_variables(instance: Instance) -> Variables:
         "gb_slot": int(slot) if slot.isdigit() else None,
         "gb_state": config.get("user.gb.state", ""),
         "gb_status": instance.status,
-        "gb_address": ipv4_of(instance.state) or instance.devices.get("eth0", {}).get("ipv4.address"),
+        "gb_address": address_of(instance),
         "gb_image": config.get("user.gb.image", ""),
         "ansible_python_interpreter": "/usr/bin/python3",
     }

@@ -278,7 +278,7 @@ class Run:
             _require_proxies(seen)
         if decision.start:
             actor.start(decision.start, seen.observed)
-        for then, slots in self._leaving(decision, seen.observed).items():
+        for then, slots in self._leaving(decision).items():
             actor.drain(slots, seen.observed, then)
         draining = self._slots(seen.observed, "draining")
         left = actor.advance(seen.observed, seen.traffic) if draining else []
@@ -291,15 +291,11 @@ class Run:
             # In idle time one warm slot is made or renewed, so that the next tick is not kept waiting.
             actor.keep_warm(seen.observed, self._job.warm, 1)
 
-    def _leaving(self, decision: Decision, observed: t.Mapping[str, Instance]) -> dict[str, list[int]]:
-        """The slots to drain by what becomes of them.
-
-        Those that were unhealthy are kept for inspection, as long as that leaves a slot in which another one can take their place.
-        """
-        ill = "failed" if self._slots(observed, "free") else "delete"
+    def _leaving(self, decision: Decision) -> dict[str, list[int]]:
+        """The slots to drain by what becomes of them: those that were replaced because they were ill are kept for inspection."""
         found: dict[str, list[int]] = {}
         for slot in decision.drain:
-            found.setdefault(ill if slot in decision.replace else self._job.how.keeps, []).append(slot)
+            found.setdefault("failed" if slot in decision.replace else self._job.how.keeps, []).append(slot)
         return found
 
     def _until_gone(self, actor: Actor, slots: t.Collection[int]) -> None:

@@ -328,8 +328,7 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "name": instance.name,
         "slot": slot,
         "status": instance.status,
-        # One that stands still and that nobody stopped is still meant to be there.
-        "state": "active" if instance.config.get(STATE_KEY) == "active" else slot_state(instance),
+        "state": slot_state(instance),
         "address": instance.devices.get("eth0", {}).get("ipv4.address") or address(subnet, COMPONENT, slot),
         "image": instance.config.get(IMAGE_KEY, ""),
         "drain_deadline": float(deadline) if deadline else None,

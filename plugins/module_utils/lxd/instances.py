@@ -454,6 +454,11 @@ def ipv4_of(state: Section, nic: str = "eth0") -> str | None:
     return next(addresses, None)
 
 
+def address_of(instance: Instance, nic: str = "eth0") -> str | None:
+    """The address that an instance has for ever, or else the first that it has now: a proxy may hold a shared one as well."""
+    return instance.devices.get(nic, {}).get("ipv4.address") or ipv4_of(instance.state, nic)
+
+
 def _merged(current: Section, detail: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The full object for a PUT: what is there, with the changed keys set and the unwanted ones gone."""
     config = {**current["config"], **detail["config"]}
@@ -481,5 +486,5 @@ def brief(instance: Instance, nic: str) -> dict[str, t.Any]:
         "name": instance.name,
         "status": instance.status,
         "component": instance.component,
-        "address": ipv4_of(instance.state, nic),
+        "address": address_of(instance, nic),
     }

@@ -220,9 +220,7 @@ class World:
                 return 0, self._said(gates), ""
             self.sleep(float(words[0]))
             return 0, self._said(gates), ""
-        # Caddy lists every slot, whether there is an instance or not.
-        names = [f"botserver-{slot}" for slot in range(1, 9)]
-        listed = [{"address": f"{_address(name)}:8080", "num_requests": self.in_flight.get(name, 0), "fails": 0} for name in names]
+        listed = [{"address": _address(name) + ":8080", "num_requests": count, "fails": 0} for name, count in self.in_flight.items()]
         admin = f"caddy_x 1\n@@ 200 http://localhost/metrics\n{json.dumps(listed)}\n@@ 200 http://localhost/reverse_proxy/upstreams\n"
         return 0, admin + self._said(gates), ""
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from fake_daemon import FakeDaemon
+from fake_daemon import ADDRESS, FakeDaemon
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
@@ -15,6 +15,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     Readiness,
     Runner,
     RunOptions,
+    brief,
     observe,
     observe_with_files,
     plan,
@@ -197,3 +198,10 @@ def test_no_image_for_a_new_instance_is_refused_before_anything_is_done(daemon: 
     with pytest.raises(InvalidInput, match="proxy-1 does not exist and no image is named"):
         bring(daemon, "started", one(image=None))
     assert daemon.calls == []
+
+
+def test_the_address_of_a_proxy_is_its_own_and_not_the_one_that_it_shares(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", one(devices={"eth0": {"type": "nic", "ipv4.address": "10.87.0.11"}}))
+    assert brief(observe(daemon)["proxy-1"], "eth0")["address"] == "10.87.0.11"  # type: ignore[arg-type]
+    bring(daemon, "started", one("bake-proxy"))
+    assert brief(observe(daemon)["bake-proxy"], "eth0")["address"] == ADDRESS  # type: ignore[arg-type]
