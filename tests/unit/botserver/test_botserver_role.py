@@ -21,6 +21,7 @@ REAL = {"botserver_binary": "/bin/true", "botserver_vault_addr": "https://vault.
 DEMO = {"botserver_demo": True}
 SECRETS = {"gbo/tables": {"host": "10.0.0.5", "port": "5432", "password": "Abc-123_~"}, "gbo/cache": {"password": "x"}}
 AT_SIGN = {"gbo/cache": {"password": "never@shown"}}
+CLUSTER = {"gb_postgres_members": 3, "postgres_user_password": "OnlyInVault1"}
 PRIVATE_STACK = "it would bootstrap a private stack"
 
 # name: (entry point, variables, what the refusal says)
@@ -52,6 +53,9 @@ REFUSED: dict[str, tuple[str, dict[str, t.Any], str]] = {
         "vault", {"botserver_vault_secrets": SECRETS, "botserver_vault_write_token": "", "botserver_vault_token": ""}, "give both",
     ),
     "secrets without Vault": ("vault", {"botserver_vault_secrets": SECRETS, "botserver_vault_addr": ""}, "give both"),
+    "another database beside the cluster": (
+        "vault", CLUSTER | {"botserver_vault_secrets": SECRETS}, "to the database at 10.0.0.5:5432, and gb_postgres_members is 3",
+    ),
 }  # fmt: skip
 
 COMPUTED: dict[str, tuple[dict[str, t.Any], dict[str, str]]] = {
@@ -70,6 +74,13 @@ COMPUTED: dict[str, tuple[dict[str, t.Any], dict[str, str]]] = {
             "VAULT_TOKEN": "s.read", "VAULT_CACERT": "/opt/gbo/conf/system/certificates/ca/ca.crt",
         },
     ),
+    "demo with the cluster": (
+        DEMO | CLUSTER,
+        {
+            "PORT": "8080", "BOTSERVER_ENV": "production", "GB_DEMO_STANDALONE": "true", "GBO_WORK_PATH": "/opt/gbo/work",
+            "DATABASE_URL": "postgres://gbuser@127.0.0.1:5432/botserver",
+        },
+    ),
 }  # fmt: skip
 
 
@@ -82,6 +93,7 @@ INPUTS: dict[str, dict[str, t.Any]] = {
     "another binary": {"botserver_binary": "other"},
     "another authority": {"botserver_binary": "one", "botserver_vault_ca_file": "other"},
     "another port": {"botserver_binary": "one", "botserver_port": 8090},
+    "other endpoints": {"botserver_binary": "one", "endpoints_inputs": "of another authority"},
     "other logs": {"botserver_binary": "one", "botserver_log_size": "1M"},
     "the demo": DEMO,
 }
@@ -166,6 +178,7 @@ def play(url: str, folder: pathlib.Path) -> list[dict[str, t.Any]]:
     tasks += [task for name, variables in INPUTS.items() for task in inputs(name, variables, folder)]
     tasks += [include("vault", {"botserver_vault_secrets": {}, "botserver_vault_addr": ""})]
     tasks += [include("vault", vault), include("vault", vault), include("vault", vault | {"botserver_vault_secrets": changed})]
+    tasks += [include("vault", vault | CLUSTER | {"botserver_vault_secrets": {}, "botserver_vault_mount": "cluster"})]
     result = "{{ {'refusals': refusals, 'computed': computed, 'inputs': inputs} | to_json }}"
     tasks.append({"ansible.builtin.copy": {"content": result, "dest": str(folder / "result.json"), "mode": "0600"}, "no_log": True})
     python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
@@ -218,14 +231,21 @@ def test_an_image_is_known_by_the_content_of_what_it_is_made_of(run: Run, name: 
 
 
 def test_vault_has_the_secrets_under_the_mount(run: Run) -> None:
-    assert run.secrets == {"/v1/secret/data/gbo/tables": SECRETS["gbo/tables"], "/v1/secret/data/gbo/cache": {"password": "y"}}
+    there = {path: secret for path, secret in run.secrets.items() if path.startswith("/v1/secret/")}
+    assert there == {"/v1/secret/data/gbo/tables": SECRETS["gbo/tables"], "/v1/secret/data/gbo/cache": {"password": "y"}}
+
+
+def test_botserver_is_told_of_its_loopback_and_of_no_member(run: Run) -> None:
+    tables = {"host": "127.0.0.1", "port": "5432", "database": "botserver", "username": "gbuser", "password": "OnlyInVault1"}
+    assert {path: there for path, there in run.secrets.items() if "/cluster/" in path} == {"/v1/cluster/data/gbo/tables": tables}
 
 
 def test_vault_is_written_only_where_it_differs(run: Run) -> None:
-    assert run.writes == ["/v1/secret/data/gbo/tables", "/v1/secret/data/gbo/cache", "/v1/secret/data/gbo/cache"]
+    writes = [path.removeprefix("/v1/secret/data/") for path in run.writes if path.startswith("/v1/secret/")]
+    assert writes == ["gbo/tables", "gbo/cache", "gbo/cache"]
 
 
-@pytest.mark.parametrize("secret", ["Abc-123_~", "s.read", "s.write", "never@shown"])
+@pytest.mark.parametrize("secret", ["Abc-123_~", "s.read", "s.write", "never@shown", "OnlyInVault1"])
 def test_no_secret_stands_in_the_output_of_the_role(run: Run, secret: str) -> None:
     lines = [line for line in run.output.splitlines() if secret in line]
     assert lines == []
