@@ -162,7 +162,7 @@ class Endpoint:
         variables = {
             "gb_subnet": SUBNET, "gb_secrets_dir": str(folder), "endpoints_postgres_members": 3,
             "endpoints_postgres_primary_port": self.primary, "endpoints_postgres_replica_port": self.replica,
-            "endpoints_check_interval": 100, "endpoints_check_fast_interval": 50, "endpoints_check_timeout": 500,
+            "endpoints_check_interval": 100, "endpoints_check_fast_interval": 50, "endpoints_check_timeout": 2000,
             "__endpoints_socket": f"{folder}/admin.sock", "__endpoints_state": f"{folder}/servers.state", **given,
         }  # fmt: skip
         files = rendered(json.dumps(variables))
@@ -179,12 +179,25 @@ class Endpoint:
         with self.output.open("wb") as output:
             command = [self.program, "-W", "-f", str(self.config), "-S", f"{self.folder}/master.sock"]
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
-        wait_for("HAProxy", self.output.read_text, lambda text: "Loading success" in text, timeout=10, interval=0.02)
+        # The master answers when it is done with its start, and takes signals from then on.
+        wait_for("the master", self._master, lambda text: "worker" in text, timeout=20, interval=0.02)
+
+    def _master(self) -> str:
+        """The beginning of what the master says of its processes; it keeps the connection open."""
+        try:
+            with socket.socket(socket.AF_UNIX) as one:
+                one.settimeout(1)
+                one.connect(f"{self.folder}/master.sock")
+                one.sendall(b"show proc\n")
+                return one.recv(65536).decode()
+        except OSError:
+            return ""
 
     def says(self, command: str = "show info") -> str:
         """What its stats socket answers; empty while there is none."""
         try:
             with socket.socket(socket.AF_UNIX) as one:
+                one.settimeout(5)
                 one.connect(f"{self.folder}/admin.sock")
                 one.sendall(command.encode() + b"\n")
                 return b"".join(iter(lambda: one.recv(65536), b"")).decode()
@@ -197,7 +210,7 @@ class Endpoint:
         before = self.says().split("Pid: ")[1].split("\n")[0]
         (self.folder / "servers.state").write_text(self.says("show servers state"))
         self._process.send_signal(signal.SIGUSR2)
-        wait_for("a new worker", self.says, lambda said: "Pid: " in said and f"Pid: {before}\n" not in said, timeout=10, interval=0.02)
+        wait_for("a new worker", self.says, lambda said: "Pid: " in said and f"Pid: {before}\n" not in said, timeout=20, interval=0.02)
 
     def stop(self) -> None:
         """End master and workers."""
