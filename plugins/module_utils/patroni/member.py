@@ -1,0 +1,140 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One member before Patroni is let at it: its data on disk, what etcd knows of the cluster, and why the two do not go together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import struct
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.etcd.client import Etcd
+
+ABSENT, EMPTY, CLUSTER, OTHER = "absent", "empty", "cluster", "other"
+MIB = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A data directory: whether there is a database in it, of which major version and origin; ``found`` names some other content."""
+
+    state: str
+    version: str = ""
+    system: str = ""
+    free_mib: int = 0
+    found: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """What etcd knows of a cluster: the origin of its database, who leads, and the host of each member that runs, by name."""
+
+    system: str = ""
+    leader: str = ""
+    members: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def initialized(self) -> bool:
+        """Whether a database was ever made for this cluster."""
+        return bool(self.system)
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What should be there: scope, major version of PostgreSQL, MiB of free disk, and the host of every member by name."""
+
+    scope: str
+    version: str
+    minimum_free: int
+    members: t.Mapping[str, str]
+
+
+def read_data(folder: str) -> Data:
+    """What is in a data directory, without PostgreSQL's help."""
+    path = pathlib.Path(folder)
+    free = _free_mib(path)
+    if not path.is_dir():
+        return Data(ABSENT, free_mib=free)
+    names = sorted(entry.name for entry in path.iterdir())
+    if not names:
+        return Data(EMPTY, free_mib=free)
+    if "PG_VERSION" not in names:
+        return Data(OTHER, free_mib=free, found=tuple(names[:3]))
+    return Data(CLUSTER, (path / "PG_VERSION").read_text(encoding="ascii").strip(), _system(path / "global" / "pg_control"), free)
+
+
+def _system(control: pathlib.Path) -> str:
+    """The system identifier, which pg_control begins with as 64 bits of the machine's order (src/include/catalog/pg_control.h)."""
+    if not control.is_file():
+        return ""
+    with control.open("rb") as file:
+        return str(struct.unpack("=Q", file.read(8))[0])
+
+
+def _free_mib(path: pathlib.Path) -> int:
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    found = os.statvfs(there)
+    return found.f_bavail * found.f_frsize // MIB
+
+
+def read_store(etcd: Etcd, namespace: str, scope: str) -> Store:
+    """What etcd knows; raises Unreachable where it does not answer."""
+    prefix = f"/{namespace.strip('/')}/{scope}/"
+    keys = etcd.below(prefix)
+    members = {key[len(prefix) + len("members/") :]: value for key, value in keys.items() if key.startswith(f"{prefix}members/")}
+    return Store(
+        system=keys.get(f"{prefix}initialize", ""),
+        leader=keys.get(f"{prefix}leader", ""),
+        members={name: _host(value) for name, value in members.items()},
+    )
+
+
+def _host(value: str) -> str:
+    """The host of a member's C(conn_url), C(postgres://10.87.0.31:5432/postgres)."""
+    url = str(json.loads(value).get("conn_url", ""))
+    return url.partition("://")[2].partition("/")[0].rpartition(":")[0]
+
+
+def problems(data: Data, store: Store, expected: Expected, folder: str) -> list[str]:
+    """Why Patroni must not be started with this, as sentences; empty if nothing speaks against it."""
+    found = [*_of_data(data, expected, folder), *_of_store(store, expected)]
+    if data.system and store.system and data.system != store.system:
+        found.append(
+            f"{folder} holds a database of another origin (system identifier {data.system}) than the cluster {expected.scope} has "
+            f"({store.system}). If it is not needed, move it away, and the member copies the cluster's; else give this cluster another "
+            "postgres_scope."
+        )
+    return found
+
+
+def _of_data(data: Data, expected: Expected, folder: str) -> t.Iterator[str]:
+    if data.state == OTHER:
+        yield f"{folder} is not empty and holds no database ({', '.join(data.found)}…). Move its content away; nothing was configured."
+    elif data.state == CLUSTER and data.version != expected.version:
+        yield (
+            f"{folder} holds a database of PostgreSQL {data.version}, and postgres_version is {expected.version}. A new major version "
+            "needs pg_upgrade; nothing was configured."
+        )
+    if data.free_mib < expected.minimum_free:
+        yield (
+            f"The disk of {folder} has {data.free_mib} MiB free, and postgres_minimum_free asks for {expected.minimum_free}. Make room or "
+            "enlarge it: PostgreSQL stops when its disk is full. Nothing was configured."
+        )
+
+
+def _of_store(store: Store, expected: Expected) -> t.Iterator[str]:
+    for name, host in sorted(store.members.items()):
+        if name not in expected.members:
+            yield (
+                f"The scope {expected.scope} is taken by another cluster: its member {name} runs at {host}, and this inventory has no such "
+                "member. Choose another postgres_scope, or another etcd; nothing was configured."
+            )
+        elif host != expected.members[name]:
+            yield (
+                f"The name {name} is taken: a member of {expected.scope} runs under it at {host}, and not at {expected.members[name]} as "
+                "in this inventory. Stop that one, or choose another postgres_scope; nothing was configured."
+            )

@@ -1,0 +1,244 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking the steps of a plan on a running Patroni cluster: one after the other, each read back before the next."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict, Refused, ScalingError, Unreachable, WaitTimeout
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.client import Json, Patroni
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.health import Need, broken, problems
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import Member, View, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted, patch_for, restart_order
+from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
+
+#: how often a change of the configuration is tried when others change it in the same moment
+_TRIES = 4
+#: a restart that a setting needs is seen to in so many rounds: standbys, primary, and standbys that could not before it
+_ROUNDS = 3
+#: a member has read a change when its loop was seen to begin this often afterwards
+_LOOPS = 2
+_HINT = "Look at the journal of patroni on those members."
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """A running cluster: how it is reached, its name, and how long its steps may take in seconds."""
+
+    patroni: Patroni
+    scope: str
+    timeout: float = 180
+    clock: Clock = dataclasses.field(default_factory=Clock)
+
+    def look(self) -> View:
+        """The cluster now."""
+        return observe(self.patroni, self.scope)
+
+    def find(self) -> View:
+        """The cluster, as soon as one of its members answers.
+
+        :raises WaitTimeout: nobody does
+        """
+        _said, view = wait_for(
+            "a member of the Patroni cluster to answer",
+            self._try,
+            lambda seen: seen[1] is not None,
+            timeout=self.timeout,
+            interval=0.5,
+            describe=lambda seen: seen[0],
+            hint=_HINT,
+            clock=self.clock,
+        )
+        return t.cast("View", view)
+
+    def healthy(self, need: Need) -> View:
+        """The cluster, as soon as it is healthy.
+
+        :raises WaitTimeout: with what is missing
+        """
+        return self.until("the Patroni cluster to be healthy", lambda view: problems(view, need))
+
+    def until(self, what: str, missing: t.Callable[[View], t.Sequence[str]]) -> View:
+        """The cluster, as soon as ``missing`` finds nothing.
+
+        :raises WaitTimeout: with what it found last
+        """
+
+        def seen() -> tuple[View | None, t.Sequence[str]]:
+            said, view = self._try()
+            return view, [said] if view is None else missing(view)
+
+        view, _missing = wait_for(
+            what,
+            seen,
+            lambda found: not found[1],
+            timeout=self.timeout,
+            interval=0.5,
+            describe=lambda found: "; ".join(found[1]),
+            hint=_HINT,
+            clock=self.clock,
+        )
+        return t.cast("View", view)
+
+    def _try(self) -> tuple[str, View | None]:
+        try:
+            return "", self.look()
+        except Refused:
+            raise
+        except ScalingError as error:
+            return str(error), None
+
+
+def lasting(cluster: Cluster, view: View, patience: float) -> list[str]:
+    """Standbys that do not follow, and did not for ``patience`` seconds."""
+    names = set(broken(view))
+    end = cluster.clock.now() + patience
+    while names and cluster.clock.now() < end:
+        cluster.clock.sleep(min(1.0, max(end - cluster.clock.now(), 0.0)))
+        names &= set(broken(cluster.look()))
+    return sorted(names)
+
+
+def run(cluster: Cluster, wanted: Wanted, steps: Plan) -> None:
+    """Take the steps in their order.
+
+    :raises ScalingError: a step failed; what came before it is done
+    """
+    for step in steps.actions:
+        if step.verb == "configure":
+            _configure(cluster, wanted, step)
+        elif step.verb in ("pause", "resume"):
+            _pause(cluster, bool(step.detail["pause"]))
+        elif step.verb == "reinitialize":
+            _reinitialize(cluster, step.target)
+        elif step.verb in ("switch over", "fail over"):
+            _lead(cluster, step)
+    restarts = [step for step in steps.actions if step.verb == "restart"]
+    if restarts:
+        _restart(cluster, primary_first=bool(restarts[0].detail["primary_first"]))
+
+
+def _configure(cluster: Cluster, wanted: Wanted, step: Action) -> None:
+    patch = t.cast("Json", step.detail["patch"])
+    for attempt in range(1, _TRIES + 1):
+        try:
+            cluster.patroni.patch_config(patch)
+            break
+        except Conflict:
+            if attempt == _TRIES:
+                raise
+            cluster.clock.sleep(0.2 * attempt)
+            patch = patch_for(wanted, cluster.patroni.config())
+            if not patch:
+                break
+    left = patch_for(wanted, cluster.patroni.config())
+    if left:
+        raise ScalingError(
+            f"Patroni took the configuration and reads back another: {', '.join(sorted(left))} differ. Does somebody else write it?"
+        )
+    _read_by_all(cluster)
+
+
+def _read_by_all(cluster: Cluster) -> None:
+    """Wait until every member has begun its loop twice since, so that it has read the change and says whether it needs a restart."""
+    beginnings: dict[str, set[int]] = {}
+
+    def unread(view: View) -> list[str]:
+        for member in view.members:
+            if member.seen is not None:
+                beginnings.setdefault(member.name, set()).add(member.seen)
+        late = [member for member in view.members if not member.silent and len(beginnings.get(member.name, ())) <= _LOOPS]
+        return [f"{member.name} has not read it" for member in late]
+
+    cluster.until("the members to read the new configuration", unread)
+
+
+def _pause(cluster: Cluster, paused: bool) -> None:
+    cluster.patroni.patch_config({"pause": True if paused else None})
+    word = "paused" if paused else "resumed"
+    cluster.until(
+        f"every member to have {word}",
+        lambda view: [
+            f"{member.name} {'does not answer' if member.silent else 'has not'}" for member in view.members if member.paused != paused
+        ],
+    )
+
+
+def _reinitialize(cluster: Cluster, name: str) -> None:
+    member = _member(cluster.look(), name)
+    cluster.patroni.reinitialize(member.url)
+    # It says for a moment yet that it streams.
+    begun = [member.state == "creating replica"]
+
+    def missing(view: View) -> list[str]:
+        now = _member(view, name)
+        begun[0] = begun[0] or not now.well
+        return [] if begun[0] and now.well else [f"{name} is {now.state or now.silent}, {'' if begun[0] else 'not yet '}begun"]
+
+    cluster.until(f"{name} to have copied the leader's data and to follow", missing)
+
+
+def _lead(cluster: Cluster, step: Action) -> None:
+    """Hand over the lead, and believe only what the cluster looks like afterwards."""
+    before, candidate = cluster.look(), str(step.detail["candidate"])
+    url = before.leader.url if before.leader else _member(before, candidate).url
+    try:
+        if step.verb == "switch over":
+            answer = cluster.patroni.switchover(url, str(step.detail["leader"]), candidate, cluster.timeout)
+        else:
+            answer = cluster.patroni.failover(url, candidate, cluster.timeout)
+        said = answer.body.strip()
+    except Unreachable as error:
+        said = str(error)
+    was = before.leader.name if before.leader else None
+    try:
+        cluster.until(f"{candidate} to lead", lambda view: _other_leader(view, candidate, was))
+    except WaitTimeout as error:
+        raise WaitTimeout(f"{error} Patroni had said: {said}", **error.details) from error
+
+
+def _other_leader(view: View, candidate: str, was: str | None) -> list[str]:
+    leader = view.leader
+    if leader is None:
+        return ["nobody leads"]
+    if leader.name not in (candidate, was):
+        raise Refused(
+            f"The lead went to {leader.name} instead of {candidate}: Patroni chose another when it came to it. The cluster goes on with "
+            f"{leader.name}; run again for {candidate}.",
+            leader=leader.name,
+        )
+    return [] if leader.name == candidate and leader.well else [f"{leader.name} leads, {leader.state}"]
+
+
+def _restart(cluster: Cluster, primary_first: bool) -> None:
+    """Restart who waits for it, one at a time; the next only when the one before follows again."""
+    for _round in range(_ROUNDS):
+        due = restart_order((member for member in cluster.look().members if member.pending_restart), primary_first)
+        if not due:
+            return
+        for member in due:
+            if cluster.patroni.restart(member.url, cluster.timeout):
+                _back(cluster, member)
+    left = [member.name for member in cluster.look().members if member.pending_restart]
+    if left:
+        raise ScalingError(f"{', '.join(left)} still need a restart after {_ROUNDS} of them. {_HINT}")
+
+
+def _back(cluster: Cluster, before: Member) -> None:
+    def missing(view: View) -> list[str]:
+        return problems(view, Need(members=len(view.members), restarted=False))
+
+    cluster.until(f"the cluster to be healthy after the restart of {before.name}", missing)
+
+
+def _member(view: View, name: str) -> Member:
+    member = view.named(name)
+    if member is None:
+        raise ScalingError(f"{name} has left the Patroni cluster in the meantime. Run again.")
+    return member
+
+

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A member before Patroni is started: its data, what etcd knows, and what must not be put together."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import struct
+import typing as t
+
+import pytest
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.etcd.client import Etcd
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.member import (
+    Data,
+    Expected,
+    Store,
+    problems,
+    read_data,
+    read_store,
+)
+
+EXPECTED = Expected("gb", "15", 512, {"postgres-1": "10.0.0.31", "postgres-2": "10.0.0.32"})
+GOOD = Data("cluster", "15", "71", 9999)
+FOLDER = "/data"
+
+
+def database(folder: pathlib.Path, version: str = "15", system: int = 7123456789012345678) -> pathlib.Path:
+    (folder / "global").mkdir(parents=True)
+    (folder / "PG_VERSION").write_text(f"{version}\n")
+    (folder / "global" / "pg_control").write_bytes(struct.pack("=Q", system) + bytes(100))
+    return folder
+
+
+def test_a_database_is_read_without_postgresql(tmp_path: pathlib.Path) -> None:
+    found = read_data(str(database(tmp_path / "main")))
+    assert (found.state, found.version, found.system) == ("cluster", "15", "7123456789012345678")
+    assert found.free_mib > 0
+
+
+def test_what_is_no_database_is_told_apart(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "photos").touch()
+    assert read_data(str(tmp_path / "absent" / "main")).state == "absent"
+    assert read_data(str(tmp_path / "empty")).state == "empty"
+    assert (read_data(str(tmp_path / "other")).state, read_data(str(tmp_path / "other")).found) == ("other", ("photos",))
+
+
+def test_what_goes_together_is_let_through() -> None:
+    store = Store("71", "postgres-1", {"postgres-1": "10.0.0.31"})
+    assert problems(GOOD, store, EXPECTED, FOLDER) == []
+    assert problems(Data("absent", free_mib=600), store, EXPECTED, FOLDER) == []
+    assert problems(GOOD, Store(), EXPECTED, FOLDER) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "store", "said"),
+    [
+        (Data("other", free_mib=9999, found=("photos",)), Store(), "/data is not empty and holds no database (photos…)"),
+        (Data("cluster", "13", "71", 9999), Store(), "/data holds a database of PostgreSQL 13, and postgres_version is 15"),
+        (Data("empty", free_mib=100), Store(), "has 100 MiB free, and postgres_minimum_free asks for 512"),
+        (GOOD, Store("72"), "another origin (system identifier 71) than the cluster gb has (72)"),
+        (Data("empty", free_mib=9999), Store("72", "", {"db-1": "10.9.9.9"}), "taken by another cluster: its member db-1 runs at 10.9.9.9"),
+        (Data("empty", free_mib=9999), Store("72", "", {"postgres-2": "10.9.9.9"}), "The name postgres-2 is taken"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_said(data: Data, store: Store, said: str) -> None:
+    [problem] = problems(data, store, EXPECTED, FOLDER)
+    assert said in problem
+
+
+class Keys(Etcd):
+    """An etcd of which only the keys are read."""
+
+    def __init__(self, keys: dict[str, str]) -> None:
+        super().__init__(["http://127.0.0.1:1"], t.cast("t.Any", None))
+        self._keys = keys
+
+    def below(self, prefix: str) -> dict[str, str]:
+        return {key: value for key, value in self._keys.items() if key.startswith(prefix)}
+
+
+def test_what_etcd_knows_is_read_from_the_keys_of_this_scope_only() -> None:
+    member = {"conn_url": "postgres://10.0.0.31:5432/postgres", "api_url": "https://10.0.0.31:8008/patroni"}
+    keys = {
+        "/service/gb/initialize": "71", "/service/gb/leader": "postgres-1", "/service/gb/members/postgres-1": json.dumps(member),
+        "/service/gb2/initialize": "99", "/service/gb/config": "{}",
+    }  # fmt: skip
+    store = read_store(Keys(keys), "service", "gb")
+    assert store == Store("71", "postgres-1", {"postgres-1": "10.0.0.31"})
+    assert store.initialized
+    assert not read_store(Keys({}), "/service/", "gb").initialized
