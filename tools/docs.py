@@ -4,8 +4,8 @@
 """Write the reference pages of docs/ from their sources; with ``--check`` only say which are stale (exit status 1).
 
 Modules and plugins come from their own documentation as ansible-doc sees it, roles from their argument specs, the
-settings page from tools/settings_page.py, the network page from the table of who may speak to whom. A page whose source is gone is
-removed.
+settings page from tools/settings_page.py, the network page from the table of who may speak to whom, the page on Caddy from what a site
+may have. A page whose source is gone is removed.
 """
 
 from __future__ import annotations
@@ -139,6 +139,22 @@ def _door_ports(door: t.Any, variables: t.Mapping[str, tuple[str, int]]) -> str:
     return f"{', '.join(ports)} {door.protocol}".strip()
 
 
+def caddy_page(environment: jinja2.Environment) -> str:
+    """The chapter on the load balancer, from the options of a route and what limits are counted by."""
+    sys.path.append(str(ROOT / ".build" / "collections"))
+    from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import policies, site_limits, site_options, site_routes
+
+    routes = yaml.safe_load((ROOT / "roles/gb/defaults/main.yml").read_text(encoding="utf-8"))["gb_routes"]
+    return environment.get_template("caddy.md.j2").render(
+        help=site_options.ROUTE_HELP,
+        routes=routes,
+        keys=site_limits.KEYS,
+        paths=site_limits.PATHS,
+        policies=policies.POLICIES,
+        harmless=site_routes.HARMLESS,
+    )
+
+
 def pages() -> dict[pathlib.Path, str]:
     """Every page that this program makes, by its path."""
     environment = _environment()
@@ -147,6 +163,7 @@ def pages() -> dict[pathlib.Path, str]:
     chapters = {title: sorted((name, folder) for folder, name, _text in found if folder == chapter) for chapter, title in CHAPTERS.items()}
     made[ROOT / "docs" / "reference.md"] = environment.get_template("index.md.j2").render(chapters=chapters)
     made[ROOT / "docs" / "network.md"] = network_page(environment)
+    made[ROOT / "docs" / "caddy.md"] = caddy_page(environment)
     return {path: text.rstrip("\n") + "\n" for path, text in made.items()}
 
 

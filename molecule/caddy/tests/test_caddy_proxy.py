@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import ssl
+import typing as t
 
-from caddy_fleet import Fleet
+from caddy_fleet import HTTPS, WORK, Fleet
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
@@ -68,3 +72,67 @@ def test_a_second_server_on_our_port_is_found_and_named(fleet: Fleet) -> None:
         assert "443" in said and "caddy (pid" in said
     finally:
         fleet.run("proxy-1", "systemctl", "stop", "second")
+
+
+# An authority of our own that speaks ACME: a second Caddy in the proxy, with a root that nobody knew before.
+AUTHORITY = {
+    "admin": {"disabled": True},
+    "storage": {"module": "file_system", "root": "/var/tmp/authority"},
+    "apps": {
+        "pki": {"certificate_authorities": {"local": {"name": "Authority of the tests", "install_trust": False}}},
+        "tls": {
+            "certificates": {"automate": ["localhost"]},
+            "automation": {"policies": [{"subjects": ["localhost"], "issuers": [{"module": "internal"}]}]},
+        },
+        "http": {
+            "servers": {
+                "acme": {
+                    "listen": ["127.0.0.1:9443"],
+                    "automatic_https": {"disable": True},
+                    "tls_connection_policies": [{"default_sni": "localhost"}],
+                    "routes": [{"handle": [{"handler": "acme_server"}]}],
+                }
+            }
+        },
+    },
+}
+ROOT = "/var/tmp/authority/pki/authorities/local/root.crt"
+
+
+@contextlib.contextmanager
+def authority(fleet: Fleet) -> t.Iterator[str]:
+    """The authority while the block runs, and its root certificate as PEM."""
+    write = f"cat > /var/tmp/authority.json << 'END'\n{json.dumps(AUTHORITY)}\nEND"
+    start = "systemd-run --unit=authority /usr/local/bin/caddy run --config /var/tmp/authority.json"
+    fleet.run("proxy-1", "sh", "-c", f"{write}\n{start}")
+    try:
+        root = wait_for("the authority's root", lambda: fleet.lxd.read_file("proxy-1", ROOT), bool, timeout=20)
+        assert root
+        yield root.decode()
+    finally:
+        fleet.run("proxy-1", "systemctl", "stop", "authority")
+
+
+def shown_to(root: str) -> str:
+    """What comes of a connection that trusts this authority alone: the version of TLS, or the error."""
+    context = ssl.create_default_context(cadata=root)
+    try:
+        with socket.create_connection(("127.0.0.1", HTTPS), 10) as plain, context.wrap_socket(plain, server_hostname="localhost") as one:
+            return str(one.version())
+    except ssl.SSLError as error:
+        return str(error)
+
+
+def test_a_certificate_comes_from_an_authority_that_speaks_acme(fleet: Fleet) -> None:
+    with authority(fleet) as root:
+        WORK.mkdir(parents=True, exist_ok=True)
+        (WORK / "authority.crt").write_text(root)
+        assert "CERTIFICATE_VERIFY_FAILED" in shown_to(root)
+        tls = {"source": "acme", "directory": "https://localhost:9443/acme/local/directory", "trusted_root": str(WORK / "authority.crt")}
+        try:
+            fleet.play("--tags", "caddy", "-e", json.dumps({"gb_tls": tls}))
+            wait_for("the authority's certificate", lambda: shown_to(root), lambda seen: seen == "TLSv1.3", timeout=60)
+            assert "changed=0" in fleet.play("--tags", "caddy", "-e", json.dumps({"gb_tls": tls})).split("PLAY RECAP")[1]
+        finally:
+            fleet.play("--tags", "caddy")
+    assert fleet.ask("/api/demo/echo")[0] == 200

@@ -63,6 +63,33 @@ ROUTE: Json = {
     "response_headers": {"type": "dict", "default": {}},
 }
 
+#: What each of these options means; docs/caddy.md is made from it.
+ROUTE_HELP: t.Mapping[str, str] = {
+    "name": "Its name: small letters, digits and hyphens. The pool behind it has the `@id` `gb-<name>`.",
+    "path": "Paths, with `*` for any text at the begin or the end. Case does not count.",
+    "hosts": "Names out of `gb_site_hosts`.",
+    "methods": "Methods, in capitals.",
+    "headers": "Headers with their values, or lists of values.",
+    "policy": "How an instance is chosen: one of Caddy's, see below. Default `round_robin`.",
+    "weights": "For `weighted_round_robin`: the share of each slot, in their order.",
+    "choose": "For `random_choose`: among how many the least busy is taken.",
+    "field": "For `header` and `query`: the name of the header, the key of the query.",
+    "fallback": "For `header` and `query`: the policy for requests without it. Default `random`.",
+    "cookie": "For `cookie`: `name`, `fallback` (default `least_conn`) and `max_age` in seconds (default: until the browser is closed).",
+    "try_duration": "Seconds for which another instance is sought. Without it, `caddy_retries` others are tried, and then the panic route.",
+    "try_interval": "Seconds between two tries. Default `caddy_try_interval`.",
+    "retries": "How many others are tried. Default `caddy_retries`, with a `try_duration` of its own any number.",
+    "health": "What differs from `caddy_health`: `uri`, `port`, `interval`, `timeout`, `fails`, `passes`, `status`, `body`.",
+    "limit": "A limit of its own, which holds with `rate-limit-enabled` off too: `requests`, and if wanted `window` in seconds and `by`.",
+    "max_body": "The largest body of a request, such as `10MB`. A larger one is answered with 413.",
+    "dial_timeout": "Seconds that connecting may take. Default `caddy_dial_timeout`.",
+    "response_timeout": "Seconds until an answer has to begin. Default `caddy_response_timeout`.",
+    "stream_timeout": "Seconds after which a websocket is closed in any case. Default: never.",
+    "stream_close_delay": "Seconds that websockets live on when the configuration changes. Default `caddy_stream_close_delay`.",
+    "frames": "Who may show it in a frame: origins, `'self'` with its quotes, or `any`. Default: nobody.",
+    "response_headers": "Headers of its answers, beside `caddy_headers` or in their place; one of null takes a common one away.",
+}
+
 _TLS: Json = {
     "source": {"type": "str", "choices": ["internal", "acme", "files"], "default": "internal"},
     "email": {"type": "str", "default": ""},

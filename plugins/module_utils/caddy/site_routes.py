@@ -53,7 +53,8 @@ def _check_words(route: Json) -> None:
     for origin in route["frames"]:
         if origin != "any" and not _ORIGIN.fullmatch(origin):
             refuse(name, f"frames {origin!r} is none; write any, 'self' with its quotes, or origins such as https://www.example.org.")
-    if route["limit"] and (route["limit"]["requests"] < 1 or (route["limit"]["window"] or 1) < 1):
+    limit = route["limit"] or {}
+    if any(limit.get(name) is not None and limit[name] < 1 for name in ("requests", "window")):
         refuse(name, "requests and window of its limit are 1 or more.")
     if route["max_body"] is not None and route["max_body"] < 1:
         refuse(name, "max_body is 1 byte or more.")

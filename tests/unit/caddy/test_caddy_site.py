@@ -1,0 +1,183 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The site as a value: which routes hide others, what a route becomes, and which sites are refused."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import site, site_options, site_routes
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import handlers, proxies
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
+
+WEB = {"name": "web"}
+
+
+def options(*routes: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
+    """A site's options; ``settings`` are added to the defaults of the table."""
+    pool = {"upstreams": ["10.0.0.1:8080", "10.0.0.2:8080"], "health": {"uri": "/api/health", "port": 8079}, "cookie_secret": "s" * 40}
+    return {
+        "admin": "unix//run/caddy/admin.sock|0600",
+        "hosts": ["bots.test"],
+        "routes": [*routes] or [WEB],
+        "log": {"file": "/var/log/caddy/access.log"},
+        "pages": {"maintenance": "away"},
+        **more,
+        "settings": {**{name: key.default for name, key in KEYS.items()}, **more.get("settings", {})},
+        "pool": {**pool, **more.get("pool", {})},
+    }
+
+
+def pools(*routes: dict[str, t.Any], **more: t.Any) -> dict[str, dict[str, t.Any]]:
+    return {pool["id"]: pool for pool in site.build(options(*routes, **more))["pools"]}
+
+
+def test_every_option_of_a_route_is_explained_and_no_other() -> None:
+    assert {*site_options.ROUTE_HELP} == {*site_options.ROUTE}
+
+
+def test_the_configuration_is_filled_and_the_pools_are_those_in_it() -> None:
+    made = site.build(options(WEB, pool={"panic": True}))
+    assert {one["@id"] for one in proxies(made["config"])} == {*made["keep"]} == {"gb-web", "gb-panic"}
+    assert [len(one["upstreams"]) for one in handlers(made["config"]).values()] == [2, 2]
+
+
+def test_each_server_has_one_route_so_that_caddy_counts_each_request_once() -> None:
+    servers = site.build(options())["config"]["apps"]["http"]["servers"]
+    assert [len(server["routes"]) for server in servers.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "one, other, covered",
+    [
+        ("/*", "/api", True),
+        ("*", "/api", True),
+        ("/api/*", "/api/health", True),
+        ("/API/*", "/api/health", True),
+        ("/api/*", "/api", False),
+        ("/api*", "/api", True),
+        ("/api/*", "/api/x*", True),
+        ("/api/x*", "/api/*", False),
+        ("*.png", "/a/b.png", True),
+        ("*.png", "/a/*.png", True),
+        ("*.png", "/a/b.png*", False),
+        ("*/media/*", "/a/media/b", True),
+        ("/a*b/*", "/a1b/c", False),
+        ("/a", "/b", False),
+    ],
+)
+def test_what_one_path_covers_of_another(one: str, other: str, covered: bool) -> None:
+    assert site_routes.covers(one, other) is covered
+
+
+@pytest.mark.parametrize(
+    "first, second, hidden",
+    [
+        ({}, {"path": ["/api/*"]}, True),
+        ({"path": ["/api/*"]}, {}, False),
+        ({"path": ["/a", "/b"]}, {"path": ["/b"]}, True),
+        ({"path": ["/a"]}, {"path": ["/a", "/b"]}, False),
+        ({"methods": ["GET"]}, {"methods": ["GET", "POST"]}, False),
+        ({"methods": ["GET", "POST"]}, {"methods": ["GET"]}, True),
+        ({"hosts": ["A.test"]}, {"hosts": ["a.test"]}, True),
+        ({"headers": {"X-A": "1"}}, {"headers": {"X-A": "1", "X-B": "2"}}, True),
+        ({"headers": {"X-A": "1"}}, {}, False),
+    ],
+)
+def test_a_route_that_is_hidden_is_refused(first: dict[str, t.Any], second: dict[str, t.Any], hidden: bool) -> None:
+    given = options({"name": "one", **first}, {"name": "two", **second})
+    if not hidden:
+        site.build(given)
+        return
+    with pytest.raises(InvalidInput, match="Route two of gb_routes: every request for it is taken by route one before it"):
+        site.build(given)
+
+
+@pytest.mark.parametrize(
+    "route, reason",
+    [
+        ({"name": "Web"}, "a name has small letters"),
+        ({"name": "my-panic"}, "does not end in panic"),
+        ({"name": "web", "path": ["api"]}, "path 'api' is none"),
+        ({"name": "web", "path": ["/a b"]}, "path '/a b' is none"),
+        ({"name": "web", "methods": ["get"]}, "method 'get' is none"),
+        ({"name": "web", "frames": ["self"]}, "frames 'self' is none"),
+        ({"name": "web", "max_body": 0}, "max_body is 1 byte or more"),
+        ({"name": "web", "limit": {"requests": 1, "window": 0}}, "requests and window of its limit are 1 or more"),
+        ({"name": "web", "policy": "weighted_round_robin", "weights": [1]}, "2 upstreams, 1 weights"),
+    ],
+)
+def test_a_route_that_cannot_work_is_refused(route: dict[str, t.Any], reason: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        site.build(options(route))
+    assert reason in str(error.value) and "othing was changed" in str(error.value)
+
+
+def test_two_routes_of_one_name_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="its name stands twice"):
+        site.build(options({"name": "a", "path": ["/a"]}, {"name": "a", "path": ["/b"]}))
+
+
+def test_a_writing_request_is_never_sent_twice() -> None:
+    for pool in pools({"name": "a", "path": ["/a"], "try_duration": 3}, {"name": "b", "path": ["/b"], "policy": "cookie"}, WEB).values():
+        assert pool["retry_match"] == [{"method": ["GET", "HEAD", "OPTIONS"]}]
+
+
+def test_the_breaker_takes_the_place_of_the_short_memory_of_failures() -> None:
+    settings = {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 4, "circuit-breaker-timeout": 9}
+    assert pools()["gb-web"].items() >= {"fail_duration": 3.0}.items() and "max_fails" not in pools()["gb-web"]
+    broken = pools(settings=settings)["gb-web"]
+    assert (broken["fail_duration"], broken["max_fails"], broken["unhealthy_status"]) == (9, 4, [5])
+
+
+def test_a_sticky_route_has_a_panic_pool_of_its_own_and_the_others_share_one() -> None:
+    found = pools({"name": "ws", "path": ["/ws"], "policy": "cookie"}, {"name": "a", "path": ["/a"]}, WEB)
+    assert {*found} == {"gb-ws", "gb-a", "gb-web", "gb-ws-panic", "gb-panic"}
+    assert found["gb-ws-panic"]["cookie"] == found["gb-ws"]["cookie"] and found["gb-panic"]["policy"] == "random"
+    assert found["gb-panic"]["health"]["uri"] == "/health" and found["gb-panic"]["health"]["port"] == 8079
+    assert {*pools(WEB, pool={"panic": False})} == {"gb-web"}
+
+
+def test_a_route_says_what_differs_from_the_others() -> None:
+    own = {"health": {"uri": "/ready", "fails": 9}, "dial_timeout": 4, "response_timeout": 5, "stream_timeout": 6, "stream_close_delay": 7}
+    pool = pools({"name": "web", **own})["gb-web"]
+    assert (pool["health"]["uri"], pool["health"]["fails"], pool["health"]["port"]) == ("/ready", 9, 8079)
+    assert (pool["dial_timeout"], pool["response_header_timeout"], pool["stream_timeout"], pool["stream_close_delay"]) == (4, 5, 6, 7)
+
+
+@pytest.mark.parametrize(
+    "frames, policy, option",
+    [
+        ([], None, ["DENY"]),
+        (["any"], None, None),
+        (["'self'", "https://a.test"], ["frame-ancestors 'self' https://a.test"], None),
+    ],
+)
+def test_who_may_show_a_route_in_a_frame(frames: list[str], policy: list[str] | None, option: list[str] | None) -> None:
+    route = {"frames": frames, "response_headers": {}}
+    response = site_routes.answer_headers({"X-Frame-Options": "DENY"}, route, "")["response"]
+    assert response.get("add", {}).get("Content-Security-Policy") == policy
+    assert response["set"].get("X-Frame-Options") == option and ("X-Frame-Options" in response["delete"]) is (option is None)
+
+
+def test_every_unknown_name_is_told_at_once() -> None:
+    with pytest.raises(InvalidInput) as error:
+        site.build({**options({"name": "web", "polici": "first"}), "colour": "red"})
+    assert "polici" in str(error.value) and "colour" in str(error.value)
+
+
+def test_secrets_and_sessions_are_hidden_in_the_access_log() -> None:
+    logs = site.build(options())["config"]["logging"]["logs"]
+    encoder = logs["access"]["encoder"]["fields"]
+    assert {action["parameter"] for action in encoder["request>uri"]["actions"]} >= {"token", "session_id", "password", "api_key"}
+    assert encoder["request>headers"] == {"filter": "delete"} and "http.log.access" in logs["default"]["exclude"]
+
+
+def test_the_secret_of_the_cookie_stands_nowhere_else() -> None:
+    text = json.dumps(site.build(options({"name": "ws", "policy": "cookie"}))["config"])
+    assert text.count("s" * 40) == 2, "once in the pool, once in its panic pool"
