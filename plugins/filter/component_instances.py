@@ -11,7 +11,8 @@ author: The generalbots.scaling contributors (@generalbots)
 description:
   - Makes the list that M(generalbots.scaling.lxc_instance) takes as O(generalbots.scaling.lxc_instance#module:instances),
     named C(<component>-<n>) from 1 on.
-  - Each one gets the static address of its slot, and a network card that cannot pretend to be another.
+  - Each one gets the static address of its slot, a network card that cannot pretend to be another, and the rules of its component for
+    its first start.
 options:
   _input:
     description: The component, such as V(proxy).
@@ -41,6 +42,11 @@ options:
     description: Further devices of the first one, by name. Null for one that shall not be there.
     type: dict
     default: {}
+  firewall_rules:
+    description:
+      - Their rules, as P(generalbots.scaling.exposure_rules#filter) makes them. Without it, what the table of the collection allows the
+        component.
+    type: str
   shares_address:
     description:
       - They share a virtual address. Their network cards then let them use addresses of others, because LXD knows of no second address
@@ -68,6 +74,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+from ansible_collections.generalbots.scaling.plugins.module_utils.exposure.rules import rule_set
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import NO_SPOOFING, address, instance_name
 
 Devices = t.Mapping[str, t.Mapping[str, t.Any] | None]
@@ -82,11 +89,13 @@ def component_instances(
     image: str,
     limits: t.Mapping[str, t.Any] | None = None,
     first_devices: Devices | None = None,
+    firewall_rules: str | None = None,
     shares_address: bool = False,
 ) -> list[dict[str, t.Any]]:
     """The instances of a component; raises AnsibleFilterError where a slot has no address."""
     try:
         slots = range(1, int(count) + 1)
+        rules = rule_set(component, subnet) if firewall_rules is None else firewall_rules
         cards = {slot: _card(component, slot, subnet, network, shares_address) for slot in slots}
     except InvalidInput as error:
         raise AnsibleFilterError(str(error)) from error
@@ -95,6 +104,7 @@ def component_instances(
             "name": instance_name(component, slot),
             "image": image,
             "limits": dict(limits or {}),
+            "firewall_rules": rules,
             "config": {"user.gb.slot": str(slot), "user.gb.state": "active"},
             "devices": {"eth0": cards[slot], **((first_devices or {}) if slot == 1 else {})},
         }

@@ -58,6 +58,11 @@ options:
         description: Devices by name, each as a mapping. Null removes the device.
         type: dict
         default: {}
+      firewall_rules:
+        description:
+          - What it loads into nftables when it starts, as P(generalbots.scaling.exposure_rules#filter) makes it. Written into an instance
+            that does not run; in running ones it is left to the role C(firewall), which loads it as well.
+        type: str
       limits:
         description: Limits, which become config keys and, for the network, keys of the device named eth0.
         type: dict
@@ -193,6 +198,7 @@ SPEC = LXD_SPEC.merge(RUN_SPEC).merge(
                     "profiles": {"type": "list", "elements": "str"},
                     "config": {"type": "dict", "default": {}},
                     "devices": {"type": "dict", "default": {}},
+                    "firewall_rules": {"type": "str"},
                     "limits": {"type": "dict", "options": LIMIT_OPTIONS},
                 },
             },

@@ -19,7 +19,8 @@ from bench_results import Record, within
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.exposure.rules import rule_set
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import RULES_PATH, environment_file
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import environment_file
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RULES_PATH
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import limits_config
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 

@@ -29,6 +29,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     Instance,
     InstanceSpec,
     plan,
+    rules_file,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     cores,
@@ -47,8 +48,6 @@ DEADLINE_KEY = "user.gb.drain-deadline"
 IMAGE_KEY = "user.gb.image"
 FAILURE_KEY = "user.gb.failure"
 PROTECTED_KEY = "user.gb.protected"
-#: what an instance loads into nftables when it starts
-RULES_PATH = "/etc/gb-exposure.nft"
 #: when the gate of a draining slot was closed, in epoch seconds
 GATE_KEY = "user.gb.gate-closed"
 #: what becomes of a draining slot when it is idle: one of THENS
@@ -208,19 +207,12 @@ def instance_spec(spec: FleetSpec, slot: int) -> InstanceSpec:
         image=spec.image,
         config={SLOT_KEY: str(slot), **config},
         devices=devices,
-        files=(*environment, File(RULES_PATH, _rules(spec).encode(), mode="0644")),
+        files=(*environment, rules_file(_rules(spec))),
     )
 
 
 def _rules(spec: FleetSpec) -> str:
     return rule_set(COMPONENT, spec.subnet, ports={"botserver": spec.port}) if spec.firewall_rules is None else spec.firewall_rules
-
-
-def for_its_power(base: InstanceSpec, instance: Instance | None) -> InstanceSpec:
-    """Without the rules if the instance runs: there they are loaded as well as written, which is the role firewall's business."""
-    if instance is None or instance.status != "Running":
-        return base
-    return dataclasses.replace(base, files=tuple(file for file in base.files if file.path != RULES_PATH))
 
 
 def proxy_device(spec: FleetSpec, slot: int) -> tuple[str, dict[str, str]] | None:
@@ -266,7 +258,7 @@ def _in_state(base: InstanceSpec, spec: FleetSpec, instance: Instance | None, st
         marks = {key: value for key, value in marks.items() if value is not None}
         if spec.image_version:
             marks[IMAGE_KEY] = spec.image_version
-    return dataclasses.replace(for_its_power(base, instance), config={**base.config, **marks})
+    return dataclasses.replace(base, config={**base.config, **marks})
 
 
 def _marks(spec: FleetSpec, instance: Instance | None, state: str, now: float) -> dict[str, str | None]:

@@ -23,7 +23,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
     FleetSpec,
     Look,
     choose_slots,
-    for_its_power,
     instance_spec,
     now,
     open_gates,
@@ -60,7 +59,7 @@ def look_at(lxd: Lxd, spec: FleetSpec, numbers: t.Sequence[int] | None, count: i
     chosen = choose_slots(observed, spec, numbers, count)
     specs = [instance_spec(spec, slot) for slot in chosen]
     if state in ("present", "started"):
-        observed = observe_with_files(lxd, [for_its_power(one, observed.get(one.name)) for one in specs])
+        observed = observe_with_files(lxd, specs)
     running = [one.name for one in specs if one.name in observed and observed[one.name].status == "Running"]
     gates = open_gates(lxd, running) if state == "draining" else frozenset()
     return chosen, Look(observed, gates, now())

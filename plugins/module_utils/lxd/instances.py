@@ -34,6 +34,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wa
 COMPONENT_KEY = "user.gb.component"
 REFUSED_LIMITS_KEY = "user.gb.limits-refused"
 STATES = ("present", "started", "stopped", "frozen", "restarted", "absent")
+RULES_PATH = "/etc/gb-exposure.nft"
 #: what LXD calls the states that we know how to leave; any other one is reported, never guessed at
 KNOWN_STATUSES = ("Running", "Stopped", "Frozen")
 
@@ -42,13 +43,22 @@ Section = t.Mapping[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file to be in an instance; its content is never shown."""
+    """A file to be in an instance; its content is never shown.
+
+    :param for_start: it is for the next start alone: in an instance that runs, somebody else sees to it
+    """
 
     path: str
     content: bytes
     mode: str = "0600"
     uid: int = 0
     gid: int = 0
+    for_start: bool = False
+
+
+def rules_file(rules: str) -> File:
+    """What an instance loads into nftables when it starts; where it runs, the role firewall writes and loads it."""
+    return File(RULES_PATH, rules.encode(), mode="0644", for_start=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,10 +109,17 @@ def observe_with_files(lxd: Lxd, specs: t.Sequence[InstanceSpec]) -> dict[str, I
     """As :func:`observe`, and the wanted instances also with the content of the files that are wanted in them."""
     observed = observe(lxd)
     for spec in specs:
-        if spec.files and spec.name in observed:
-            content = {file.path: lxd.read_file(spec.name, file.path) for file in spec.files}
+        files = files_for(spec, observed.get(spec.name))
+        if files and spec.name in observed:
+            content = {file.path: lxd.read_file(spec.name, file.path) for file in files}
             observed[spec.name] = dataclasses.replace(observed[spec.name], files=content)
     return observed
+
+
+def files_for(spec: InstanceSpec, instance: Instance | None) -> list[File]:
+    """The files that are ours to write, as things are: those for the next start only where the instance does not run."""
+    runs = instance is not None and instance.status == "Running"
+    return [file for file in spec.files if not (file.for_start and runs)]
 
 
 def _instance(raw: Section) -> Instance:
@@ -181,7 +198,7 @@ def _plan_create(wanted: Plan, spec: InstanceSpec, state: str) -> None:
 
 def _plan_change(wanted: Plan, spec: InstanceSpec, instance: Instance, state: str) -> None:
     _plan_config(wanted, spec, instance)
-    for file in spec.files:
+    for file in files_for(spec, instance):
         if wanted.differ(f"{spec.name} {file.path}", instance.files.get(file.path), file.content, secret=True):
             wanted.act("write", spec.name, file.path, file=file)
     _plan_power(wanted, instance, state)

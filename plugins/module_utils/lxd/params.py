@@ -14,6 +14,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     InstanceSpec,
     Readiness,
     RunOptions,
+    rules_file,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     LIMIT_OPTIONS,
@@ -82,6 +83,7 @@ def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
         profiles=None if item.get("profiles") is None else tuple(item["profiles"]),
         config={**{key: text(value) for key, value in item["config"].items()}, **config},
         devices=devices,
+        files=() if item.get("firewall_rules") is None else (rules_file(item["firewall_rules"]),),
     )
 
 

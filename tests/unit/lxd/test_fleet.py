@@ -79,6 +79,7 @@ def test_no_instance_can_use_the_address_of_another(daemon: FakeDaemon) -> None:
     card = daemon.instances["botserver-1"]["devices"]["eth0"]
     assert (card["security.mac_filtering"], card["security.ipv4_filtering"]) == ("true", "true")
     one, two = (component_instances("proxy", 1, subnet=SUBNET, network="gbbr0", image="x", shares_address=many) for many in (False, True))
+    assert one[0]["firewall_rules"] == rule_set("proxy", SUBNET)
     assert one[0]["devices"]["eth0"] == {**card, "ipv4.address": "10.87.0.11"}
     assert two[0]["devices"]["eth0"] == {**card, "ipv4.address": "10.87.0.11", "security.ipv4_filtering": "false"}
 

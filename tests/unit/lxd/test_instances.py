@@ -205,3 +205,14 @@ def test_the_address_of_a_proxy_is_its_own_and_not_the_one_that_it_shares(daemon
     assert brief(observe(daemon)["proxy-1"], "eth0")["address"] == "10.87.0.11"  # type: ignore[arg-type]
     bring(daemon, "started", one("bake-proxy"))
     assert brief(observe(daemon)["bake-proxy"], "eth0")["address"] == ADDRESS  # type: ignore[arg-type]
+
+
+def test_rules_come_with_an_instance_and_are_renewed_while_it_is_stopped(daemon: FakeDaemon) -> None:
+    item = {"name": "redis-1", "image": "gb/redis", "config": {}, "devices": {}}
+    first, second = (spec_of({**item, "firewall_rules": rules}, "redis") for rules in ("closed", "open"))
+    bring(daemon, "started", first)
+    assert daemon.calls == ["create redis-1", "write redis-1 /etc/gb-exposure.nft 0644", "start redis-1"]
+    assert bring(daemon, "started", second)[0].steps() == []
+    bring(daemon, "stopped", second)
+    assert bring(daemon, "started", second)[0].steps() == ["write redis-1: /etc/gb-exposure.nft", "start redis-1"]
+    assert daemon.files["redis-1", "/etc/gb-exposure.nft"] == b"open"
