@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint caddy programs unit sanity molecule bench docs destroy freeze clean
+.PHONY: help venv demo test lint caddy programs unit sanity molecule bench bench-replay docs destroy freeze clean
 
 BIN := $(CURDIR)/.venv/bin
 STEP := tools/step.sh
@@ -21,7 +21,7 @@ export PYLXD_WARNINGS := none
 export PYTHONUNBUFFERED := 1
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: ## make .venv from the pinned requirements (every target does it on demand)
 	@tools/venv.sh
@@ -56,6 +56,9 @@ molecule: venv ## the molecule scenarios on real LXD, one after the other (SCENA
 
 bench: venv ## measure against the shell loop and the peers; prints ratios
 	@$(STEP) bench $(BIN)/python -m pytest -s tests/bench
+
+bench-replay: venv ## what the autoscaler would have done on recorded traffic (TRACE="my.csv ..." REPLAY="--help")
+	@$(STEP) bench-replay $(BIN)/python tests/bench/replay.py $(TRACE) $(REPLAY)
 
 docs: venv ## write docs/modules, docs/plugins, docs/roles and docs/settings.md anew from their sources
 	@$(STEP) docs $(BIN)/python tools/docs.py

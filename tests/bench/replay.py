@@ -1,151 +1,254 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Replays recorded request counts through the autoscaler's own decide() and through Kubernetes' HPA at its defaults.
+"""Replays requests through the autoscaler's own decide() and through what others do, and says which served how well for how much.
 
-    python tests/bench/replay.py [trace.csv …]
+    python tests/bench/replay.py [options] [trace.csv …]      or      make bench-replay TRACE="…" REPLAY="options"
 
-A trace is a CSV file with a column ``requests`` that counts them per 15 seconds. Without an argument every trace in the
-folder that GB_SHARED names (default: ``../shared``) under ``traces`` is replayed. Only ratios mean something: the
-simulated fleet is a model (load spreads evenly, an instance serves as soon as it has started).
+Without a file every trace in the folder that GB_SHARED names (default: ../shared) under traces is replayed, or with
+``--made`` shapes that are made. docs/autoscaling.md says more; replay_model.py says what is counted.
 """
 
 from __future__ import annotations
 
-import collections
-import csv
+import argparse
+import concurrent.futures
 import dataclasses
-import math
+import itertools
 import os
 import pathlib
 import sys
+import time
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.history import learn, stepped
+import yaml
+from replay_model import Result, Scaler, replay
+from replay_policies import default, hpa, nomad, ours, script, static
+from replay_svg import drawing
+from replay_traces import SHAPES, made, read
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.options import policy_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.loader import load_file
 
-STEP = 15.0
-LARGEST = 10
-START = 60.0  # seconds from the decision to the first request served
-SATURATED = 85.0  # per cent of CPU above which users wait
-PEAK = 0.999  # the share of time in which the largest fleet is enough
-QUICK = 600.0  # two opposite steps within these seconds are a reversal
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGETS = (50, 55, 60, 65, 70, 75, 80, 85)
+WARM = 5.0  # seconds that a warm slot takes
+SWEPT = ("ours", "HPA", "Nomad")
+Counts = t.Sequence[float]
 
 
-@dataclasses.dataclass
-class Fleet:
-    """The simulated fleet: when each instance was started, oldest first, and what became of it over time."""
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One policy on one trace; a value, so that another process can do it."""
 
-    started: list[float]
-    under: int = 0
-    ticks: int = 0
-    instances: int = 0
-    reversals: int = 0
-    last: tuple[float, int] = (-math.inf, 0)
+    name: str
+    target: float
+    start: float
+    largest: int
+    capacity: float | None
+    policy: Policy | None = None
 
-    def ready(self, now: float) -> int:
-        """How many serve."""
-        return sum(now - at >= START for at in self.started)
+    def scaler(self) -> Scaler:
+        """The policy, at its beginning."""
+        if self.policy is not None:
+            return ours(self.policy)
+        makers: dict[str, t.Callable[[], Scaler]] = {
+            "ours": lambda: ours(default(self.target, start=self.start, largest=self.largest)),
+            "HPA": lambda: hpa(self.target, largest=self.largest),
+            "Nomad": lambda: nomad(self.target, largest=self.largest),
+            "script": lambda: script(self.target, largest=self.largest),
+            "static": lambda: static(self.largest),
+        }
+        return makers[self.name]()
 
-    def resize(self, wanted: int, now: float) -> None:
-        """Start or stop the youngest at once."""
-        change = wanted - len(self.started)
-        if not change:
-            return
-        self.started = self.started[:wanted] + [now] * max(change, 0)
-        self.reversals += self.last[1] * change < 0 and now - self.last[0] <= QUICK
-        self.last = (now, change)
-
-    def observe(self, cpu: float) -> None:
-        """Count this tick."""
-        self.ticks, self.instances, self.under = self.ticks + 1, self.instances + len(self.started), self.under + (cpu > SATURATED)
-
-
-class Scaler(t.Protocol):
-    """Decides the size of the fleet from the CPU of its ready instances, in per cent, capped at 100."""
-
-    def __call__(self, now: float, cpu: float, fleet: Fleet) -> int: ...
+    def result(self, counts: Counts) -> Result:
+        """What it came to."""
+        return replay(counts, self.scaler(), start=self.start, largest=self.largest, capacity=self.capacity).result()
 
 
-def ours() -> Scaler:
-    """decide() with the settings' defaults; the trace has no memory, and requests say the same as CPU."""
-    policy, history = Policy(enabled=True, min=1, max=LARGEST, memory=None, requests=None, interval=STEP), History()
-
-    def size(now: float, cpu: float, fleet: Fleet) -> int:
-        nonlocal history
-        seen = tuple(
-            InstanceFacts(f"botserver-{slot}", slot, ready=now - at >= START, started_at=at, cpu=cpu)
-            for slot, at in enumerate(fleet.started, start=1)
-        )
-        decision = decide(Facts(now, seen), policy, history)
-        history = learn(history, decision)
-        if decision.action != "hold":
-            history = stepped(history, decision.action, now)
-        return decision.desired
-
-    return size
+def runs_of(options: argparse.Namespace, policy: Policy | None) -> list[Run]:
+    """All runs that are made of a trace: everybody at the defaults, both starts, and the sweep over targets."""
+    asked = [Run(name, 70.0, options.start, options.max, options.capacity) for name in ("static", "script", "Nomad", "HPA", "ours")]
+    asked += [Run(name, 70.0, WARM, options.max, options.capacity) for name in ("HPA", "ours")]
+    if policy is not None:
+        asked.append(Run("yours", 0.0, options.start, options.max, options.capacity, dataclasses.replace(policy, start_time=options.start)))
+    if not options.quick:
+        asked += [Run(name, float(target), options.start, options.max, options.capacity) for name in SWEPT for target in TARGETS]
+    return list(dict.fromkeys(asked))
 
 
-def hpa(target: float = 70.0) -> Scaler:
-    """HPA v2 at its defaults: tolerance 0.1, 300 s of stabilisation down, up by 100 % or 4 pods in 15 s."""
-    wishes: collections.deque[int] = collections.deque(maxlen=round(300 / STEP))
-
-    def size(now: float, cpu: float, fleet: Fleet) -> int:
-        current, ready = len(fleet.started), fleet.ready(now)
-        ratio = cpu / target
-        if ratio > 1 and ready < current:  # pods that are not ready count as idle on the way up
-            ratio = max(ratio * ready / current, 1.0)
-        wish = current if abs(1 - ratio) <= 0.1 else math.ceil((current if ratio > 1 else ready) * ratio)
-        wish = max(1, min(wish, LARGEST, max(2 * current, current + 4)))
-        wishes.append(wish)
-        return max(wish, min(max(wishes), current))
-
-    return size
+def measured(counts: Counts, runs: t.Sequence[Run], jobs: int) -> dict[Run, Result]:
+    """Every run's result."""
+    with concurrent.futures.ProcessPoolExecutor(max_workers=jobs) as pool:
+        return dict(zip(runs, pool.map(_result, runs, [counts] * len(runs)), strict=True))
 
 
-def replay(counts: t.Sequence[int], scaler: Scaler) -> Fleet:
-    """Run a trace; the peak is scaled to what the largest fleet serves at 70 % of its CPU."""
-    capacity = max(sorted(counts)[int(PEAK * (len(counts) - 1))], 1) / LARGEST / 0.7
-    fleet = Fleet([-START])
-    for tick, count in enumerate(counts):
-        now = tick * STEP
-        cpu = min(100 * count / capacity / max(fleet.ready(now), 1), 100.0)
-        fleet.observe(cpu)
-        fleet.resize(scaler(now, cpu, fleet), now)
-    return fleet
+def _result(run: Run, counts: Counts) -> Result:
+    return run.result(counts)
 
 
-def traces(arguments: t.Sequence[str]) -> list[pathlib.Path]:
-    """The files to replay."""
+# --- what is told --------------------------------------------------------------------------------------------------
+
+COLUMNS = {"too few: % of time": 20, "% of demand": 13, "too many: % of time": 21, "of demand": 13, "reversals/day": 15, "instances": 11}
+HEAD = " " * 22 + "".join(f"{words:>{width}}" for words, width in COLUMNS.items())
+
+
+def line(name: str, one: Result) -> str:
+    """One line of the table."""
+    few, many = f"{one.under_time:20.2f}{one.under_size:13.2f}", f"{one.over_time:21.1f}{one.over_size:13.1f}"
+    return f"{name:22}{few}{many}{one.reversals:15.1f}{one.instances:11.2f}"
+
+
+def table(results: t.Mapping[Run, Result], start: float) -> t.Iterator[str]:
+    """Everybody at the defaults, then with warm slots."""
+    yield HEAD
+    for run, one in results.items():
+        if run.target in (0.0, 70.0):
+            yield line(run.name + (f", start {run.start:.0f} s" if run.start != start else ""), one)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """Ours at a target, and HPA at the same instances in the mean (read off the line through its targets)."""
+
+    target: float
+    ours: Result
+    under: float
+    reversals: float
+
+    @property
+    def below(self) -> bool:
+        """Whether ours is not above HPA's in either."""
+        return self.ours.under_time <= self.under + 1e-9 and self.ours.reversals <= self.reversals + 1e-9
+
+
+def frontier(results: t.Mapping[Run, Result], start: float) -> list[Point]:
+    """Our points with HPA's at equal instances; empty without a sweep."""
+    swept = {
+        name: sorted(((r.target, one) for r, one in results.items() if (r.name, r.start) == (name, start)), key=lambda x: x[0])
+        for name in SWEPT
+    }
+    if len(swept["HPA"]) < 2:
+        return []
+    theirs = sorted((one.instances, one.under_time, one.reversals) for _target, one in swept["HPA"])
+    return [
+        Point(target, one, _at(one.instances, [(x, y) for x, y, _r in theirs]), _at(one.instances, [(x, r) for x, _y, r in theirs]))
+        for target, one in swept["ours"]
+    ]
+
+
+def _at(x: float, points: t.Sequence[tuple[float, float]]) -> float:
+    """The line through points, at x; beyond its ends what the end has."""
+    for (before, low), (after, high) in itertools.pairwise(points):
+        if before <= x <= after:
+            return low if after == before else low + (high - low) * (x - before) / (after - before)
+    return points[0][1] if x < points[0][0] else points[-1][1]
+
+
+def frontier_lines(points: t.Sequence[Point]) -> t.Iterator[str]:
+    """The sweep in words."""
+    if not points:
+        return
+    yield ""
+    yield f"{'target':>8}{'instances':>11}{'too few: ours':>15}{'HPA there':>11}{'reversals: ours':>17}{'HPA there':>11}"
+    for one in points:
+        few = f"{one.ours.under_time:15.2f}{one.under:11.2f}"
+        mark = "" if one.below else "   above HPA"
+        yield f"{one.target:7.0f}%{one.ours.instances:11.2f}{few}{one.ours.reversals:17.1f}{one.reversals:11.1f}{mark}"
+
+
+def speed(count: int = 10_000) -> float:
+    """Milliseconds that decide() takes for so many instances, the best of five."""
+    members = tuple(
+        InstanceFacts(f"botserver-{slot}", slot, ready=True, started_at=0.0, cpu=90.0, memory=50.0) for slot in range(1, count + 1)
+    )
+    best = float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        decide(Facts(1e6, members, 100.0 * count), Policy(True, 1, 2 * count), History())
+        best = min(best, time.perf_counter() - began)
+    return 1000 * best
+
+
+# --- arguments -----------------------------------------------------------------------------------------------------
+
+
+def arguments_of(arguments: t.Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="What would the autoscaler have done on this traffic, and what would others?")
+    parser.add_argument("trace", nargs="*", type=pathlib.Path, help="CSV files with a header; see docs/autoscaling.md")
+    parser.add_argument("--made", action="store_true", help=f"replay made shapes as well: {', '.join(SHAPES)}")
+    parser.add_argument("--seed", type=int, default=1, help="of the made shapes")
+    parser.add_argument("--column", default="requests", help="the column that counts requests (default: requests)")
+    parser.add_argument("--step", type=float, help="seconds between lines, for files without times")
+    parser.add_argument("--days", type=float, help="only the first so many days of each trace")
+    parser.add_argument("--start", type=float, default=60.0, help="seconds from a decision to the first request served (default: 60)")
+    parser.add_argument("--max", type=int, default=10, help="the largest fleet (default: 10)")
+    parser.add_argument("--capacity", type=float, help="requests per 15 s that one instance can serve (default: by the trace's peak)")
+    parser.add_argument("--config", help="a config.csv, whose policy is replayed beside the defaults as yours")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of gb_autoscale, for yours; VALUE is YAML")
+    parser.add_argument("--quick", action="store_true", help="no sweep over targets")
+    parser.add_argument("--draw", type=pathlib.Path, help="write the sweep to this SVG file")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")
+    return parser.parse_args(arguments)
+
+
+def yours(options: argparse.Namespace) -> Policy | None:
+    """The policy of --config and --option, within --max; None without either."""
+    if not options.config and not options.option:
+        return None
+    settings = load_file(options.config).values if options.config else {}
+    given = {name: yaml.safe_load(value) for name, _equals, value in (one.partition("=") for one in options.option)}
+    made_of = policy_of(settings, given)
+    return dataclasses.replace(made_of, max=min(made_of.max, options.max), min=min(made_of.min, options.max))
+
+
+def traces_of(options: argparse.Namespace) -> dict[str, list[float]]:
+    """The traces to replay, by name."""
     shared = pathlib.Path(os.environ.get("GB_SHARED") or ROOT.parent / "shared")
-    return [pathlib.Path(name) for name in arguments] or sorted((shared / "traces").glob("*.csv"))
+    files = options.trace or ([] if options.made else sorted((shared / "traces").glob("*.csv")))
+    found = {path.stem: read(path, options.column, options.step) for path in files}
+    if options.made:
+        found.update({f"made: {kind}": made(kind, options.seed) for kind in SHAPES})
+    most = None if options.days is None else max(round(options.days * 5760), 1)
+    return {name: counts[:most] for name, counts in found.items()}
 
 
-def compare(counts: t.Sequence[int]) -> dict[str, tuple[float, float, float]]:
-    """Under-provisioned per cent of the time, reversals per day, and mean instances, by policy."""
-    days = len(counts) * STEP / 86400
-    runs = {"ours": replay(counts, ours()), "HPA": replay(counts, hpa())}
-    return {name: (100 * run.under / run.ticks, run.reversals / days, run.instances / run.ticks) for name, run in runs.items()}
-
-
-def main(arguments: t.Sequence[str]) -> int:
-    """Print the table."""
-    files = traces(arguments)
-    if not files:
-        print("No traces: name CSV files with a column requests (per 15 s), or set GB_SHARED to the folder that holds traces/.")
+def main(arguments: t.Sequence[str] | None = None) -> int:
+    """Print the tables; the exit status is 2 if the arguments cannot be used."""
+    options = arguments_of(arguments)
+    try:
+        policy, traces = yours(options), traces_of(options)
+    except (OSError, ValueError, ScalingError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not traces:
+        print("No traces: name CSV files, use --made, or set GB_SHARED to the folder that holds traces/.")
         return 0
-    print(f"{'trace':34}{'':8}{'under-provisioned %':>21}{'reversals per day':>19}{'mean instances':>16}")
-    for path in files:
-        with path.open(encoding="utf-8", newline="") as stream:
-            found = compare([int(line["requests"]) for line in csv.DictReader(stream)])
-        for name, (under, reversals, instances) in found.items():
-            print(f"{path.stem:34}{name:8}{under:21.2f}{reversals:19.1f}{instances:16.2f}")
-        ratios = [f"{a / b:.2f}" if b else ("1.00" if a == b else "-") for a, b in zip(found["ours"], found["HPA"], strict=True)]
-        print(f"{'':34}{'ratio':8}{ratios[0]:>21}{ratios[1]:>19}{ratios[2]:>16}")
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, counts in traces.items():
+        results = measured(counts, runs_of(options, policy), options.jobs)
+        print(f"\n{name} ({len(counts) / 240:.1f} hours, a start takes {options.start:.0f} s)")
+        print("\n".join([*table(results, options.start), *frontier_lines(frontier(results, options.start))]), flush=True)
+        curves[name] = curves_of(results, options.start)
+    print(f"\ndecide() takes {speed():.0f} ms for 10000 instances")
+    if options.draw and not options.quick:
+        options.draw.parent.mkdir(parents=True, exist_ok=True)
+        options.draw.write_text(drawing(curves), encoding="utf-8")
+        print(f"The sweep is drawn in {options.draw}")
     return 0
 
 
+def curves_of(results: t.Mapping[Run, Result], start: float) -> dict[str, list[tuple[float, float]]]:
+    """What is drawn of a trace."""
+    return {
+        name: sorted((one.instances, one.under_time) for run, one in results.items() if (run.name, run.start) == (name, start))
+        for name in SWEPT
+    }
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

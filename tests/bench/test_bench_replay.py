@@ -1,44 +1,172 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The replay itself, on shapes whose outcome is known; with ``-s`` it prints the table for the recorded traces."""
+"""The replay itself, on shapes whose outcome is known, and the policy on recorded and made traces; with ``-s`` it prints the tables."""
 
 from __future__ import annotations
 
 import pathlib
+import xml.etree.ElementTree
 
 import pytest
 import replay
+from replay_model import Fleet, capacity_of
+from replay_model import replay as run
+from replay_policies import default, hpa, nomad, ours, script, static
+from replay_svg import drawing
+from replay_traces import SHAPES, made, read
+
+STEP_UP = [5.0] * 40 + [100.0] * 400
+
+
+# --- the policy ---
 
 
 def test_a_step_in_load_is_followed_faster_than_by_the_baseline() -> None:
-    step = [5] * 40 + [100] * 400
-    fleet = replay.replay(step, replay.ours())
-    assert len(fleet.started) == 10
+    fleet = run(STEP_UP, ours(default()))
+    assert fleet.size == 10
     assert fleet.reversals == 0
-    assert fleet.under < replay.replay(step, replay.hpa()).under
+    assert fleet.under < run(STEP_UP, hpa()).under
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_on_made_shapes_it_lacks_no_more_than_hpa_with_as_many_instances(kind: str, seed: int) -> None:
+    counts = made(kind, seed, days=0.5)
+    we = run(counts, ours(default())).result()
+    theirs = {replay.Run("HPA", float(target), 60.0, 10, None): run(counts, hpa(target)).result() for target in (55, 60, 65, 70, 75, 80)}
+    (point,) = replay.frontier({replay.Run("ours", 70.0, 60.0, 10, None): we, **theirs}, 60.0)
+    assert we.under_time <= 1.05 * point.under + 0.1, "a fleet that lacks at one tick of a thousand is no worse than one that does not"
+    assert we.reversals <= point.reversals + 2, "a day"
+
+
+def test_on_the_recorded_traces_it_is_below_hpa_in_all_that_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    traces = replay.traces_of(replay.arguments_of([]))
+    if not traces:
+        pytest.skip("no traces; set GB_SHARED to the folder that holds traces/")
+    assert replay.main(["--quick"]) == 0
+    table = capsys.readouterr().out
+    with capsys.disabled():
+        print(table)
+    for counts in traces.values():
+        we, they = run(counts, ours(default())).result(), run(counts, hpa()).result()
+        assert we.under_time < they.under_time
+        assert we.reversals <= they.reversals
+        assert we.instances <= 1.05 * they.instances
+        assert run(counts, ours(default(start=replay.WARM)), start=replay.WARM).result().under_time <= 0.5
+
+
+# --- the others ---
 
 
 def test_the_baseline_follows_a_step_at_once_and_comes_down_after_its_window() -> None:
-    fleet = replay.replay([5] * 40 + [100] * 40 + [5] * 100, replay.hpa())
-    assert len(fleet.started) == 1
+    fleet = run([5] * 40 + [100] * 40 + [5] * 100, hpa())
+    assert fleet.size == 1
+    assert fleet.instances > 10 * 20, "for 300 s it stays up"
+
+
+def test_nomad_and_the_script_rest_for_five_minutes() -> None:
+    assert run(STEP_UP[:42], nomad()).size == 2
+    assert run(STEP_UP[:42], script()).size == run(STEP_UP[:59], script()).size == 2
+    assert run(STEP_UP[:62], script()).size == 3
+    assert run(STEP_UP, static(7)).result().instances == pytest.approx(7, abs=0.02)
+
+
+# --- the model ---
 
 
 def test_opposite_steps_close_to_each_other_are_a_reversal() -> None:
-    fleet = replay.Fleet([0.0])
+    fleet = Fleet(60.0, [0.0])
     for size, now in ((2, 100.0), (1, 200.0), (2, 2000.0), (3, 2100.0)):
         fleet.resize(size, now)
     assert (fleet.reversals, fleet.ready(2100.0)) == (1, 2)
 
 
-def test_the_recorded_traces(capsys: pytest.CaptureFixture[str]) -> None:
-    if not replay.traces([]):
-        pytest.skip("no traces; set GB_SHARED to the folder that holds traces/")
-    assert replay.main([]) == 0
-    table = capsys.readouterr().out
-    with capsys.disabled():
-        print(f"\n{table}")
-    assert table.count("ratio") == len(replay.traces([]))
+def test_what_is_counted() -> None:
+    fleet = Fleet(60.0, [-60.0, -60.0])
+    for load in (0.0, 85.0, 170.0, 171.0, 400.0):  # demands of 1, 1, 2, 3 and 5
+        fleet.count(load, 0.0)
+    result = fleet.result()
+    assert (result.under_time, result.over_time, result.instances) == (40.0, 40.0, 2.0)
+    assert result.under_size == pytest.approx(100 * (1 / 3 + 3 / 5) / 5)
+    assert result.over_size == pytest.approx(100 * (1 + 1) / 5)
+
+
+def test_the_largest_fleet_serves_the_peak_at_its_typical_use() -> None:
+    assert capacity_of([1] * 999 + [70], 10) == pytest.approx(1 / 7), "one tick in a thousand is no peak"
+    assert capacity_of([70] * 5, 10) == pytest.approx(10)
+
+
+# --- traces ---
+
+
+def write(path: pathlib.Path, text: str) -> pathlib.Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("offset_seconds,requests\n0,10\n15,20\n", [10, 20]),
+        ("requests\n10\n20\n", [10, 20]),
+        ("offset_seconds,requests\n0,60\n60,20\n", [15, 15, 15, 15, 5, 5, 5, 5]),
+        ("offset_seconds,requests\n0,1\n5,2\n10,3\n15,4\n", [6, 4]),
+        ("time,requests\n2026-01-05T00:00:00,1\n2026-01-05T00:00:15,2\n2026-01-05T00:01:00,3\n", [1, 2, 0, 0, 3]),
+        ("timestamp,tokens\n0,9\n1,9\n16,9\n", [2, 1]),
+    ],
+    ids=["as it is", "without times", "a minute each", "five seconds each", "a gap", "a request each"],
+)
+def test_a_file_is_read_into_ticks(tmp_path: pathlib.Path, text: str, counts: list[float]) -> None:
+    assert read(write(tmp_path / "t.csv", text))[: len(counts)] == pytest.approx(counts)
+
+
+def test_lines_without_times_may_be_a_minute_apart(tmp_path: pathlib.Path) -> None:
+    assert read(write(tmp_path / "t.csv", "hits\n40\n"), "hits", 60) == pytest.approx([40])
+    assert read(write(tmp_path / "t.csv", "hits\n40\n80\n"), "hits", 60) == pytest.approx([10] * 4 + [20] * 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("requests\n", "no line below the header"), ("hits,x\n1,2\n", "its columns are hits, x"), ("requests\nmany\n", "could not convert")],
+)
+def test_a_file_that_is_no_trace_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
+    assert replay.main([str(write(tmp_path / "t.csv", text))]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_made_traces_are_the_same_for_the_same_seed() -> None:
+    assert made("noise", 1, 0.01) == made("noise", 1, 0.01) != made("noise", 2, 0.01)
+
+
+# --- what is told ---
+
+
+def test_your_traffic_under_your_settings(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = write(tmp_path / "mine.csv", "requests\n" + "\n".join(str(10 + i % 40) for i in range(240)) + "\n")
+    config = write(tmp_path / "config.csv", "scale-max-instances,4\nscale-cpu-threshold,60\n")
+    drawn = tmp_path / "out" / "mine.svg"
+    options = ["--config", str(config), "--option", "margin=0", "--max", "5", "--draw", str(drawn), "--jobs", "1"]
+    assert replay.main([str(trace), *options]) == 0
+    told = capsys.readouterr().out
+    assert "mine (1.0 hours, a start takes 60 s)" in told
+    assert [line.split()[0] for line in told.splitlines() if line.startswith(("static", "script", "Nomad", "HPA ", "ours ", "yours"))] == [
+        "static", "script", "Nomad", "HPA", "ours", "yours",
+    ]  # fmt: skip
+    assert told.count("%") > len(replay.TARGETS)
+    root = xml.etree.ElementTree.parse(drawn).getroot()
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}polyline")) == len(replay.SWEPT)
+
+
+def test_a_wrong_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay.main(["--made", "--option", "margins=1"]) == 2
+    assert "gb_autoscale has no option 'margins'" in capsys.readouterr().err
+
+
+def test_the_drawing_loads_nothing_from_elsewhere() -> None:
+    text = drawing({"a<b": {"ours": [(1.0, 2.0), (2.0, 0.0)]}, "flat": {"ours": [(1.0, 0.0)]}})
+    assert "a&lt;b" in text
+    assert text.count("http") == 1, "the name space alone"
 
 
 def test_without_traces_it_says_what_to_give_it(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import typing as t
 
@@ -161,14 +162,14 @@ def _stabilisation(view: View, proposal: Proposal) -> Verdict | None:
 
 def _look_ahead(view: View, proposal: Proposal) -> Verdict | None:
     """The smallest fleet on which no metric would come near the level at which it asks for more again."""
-    serving, words = len(view.measured), ""
-    for size in range(proposal.size, view.current):
-        left = serving - (view.current - size)
-        tight = [metric for metric in view.metrics if _is_tight(view, metric, left)]
-        if left >= 1 and not tight:
-            return Verdict(size, words) if size > proposal.size else None
-        words = _tight_words(tight, size, left)
-    return Verdict(view.current, words)
+    gone = view.current - len(view.measured)
+
+    def tight(size: int) -> list[Metric]:
+        return [metric for metric in view.metrics if _is_tight(view, metric, size - gone)]
+
+    sizes = range(proposal.size, view.current)
+    size = proposal.size + bisect.bisect_left(sizes, True, key=lambda size: size > gone and not tight(size))
+    return None if size == proposal.size else Verdict(size, _tight_words(tight(size - 1), size - 1, size - 1 - gone))
 
 
 def _is_tight(view: View, metric: Metric, count: int) -> bool:

@@ -88,7 +88,7 @@ def from_dict(data: t.Mapping[str, t.Any]) -> History:
         last_out=_time(data["last_out"]),
         last_in=_time(data["last_in"]),
         loads=tuple(Load(_number(one["time"]), {str(k): _number(v) for k, v in one["totals"].items()}) for one in data.get("loads", ()))[
-            -MOST - 1 :
+            -2 * MOST :
         ],
         needs=tuple((_number(at), _number(need)) for at, need in data.get("needs", ()))[-4 * MOST :],
         unhealthy={int(slot): _number(since) for slot, since in data.get("unhealthy", {}).items()},

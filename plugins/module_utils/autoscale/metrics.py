@@ -99,10 +99,10 @@ def _per_instance(pick: t.Callable[[InstanceFacts], float | None], *, boots: boo
     def read(view: View) -> Reading:
         known = [(one, value) for one in view.measured if (value := pick(one)) is not None]
         values = [value for _one, value in known]
-        if boots:
-            settled = [value for one, value in known if not view.is_warming(one)]
+        if boots and view.warming:
+            settled = [value for one, value in known if one.name not in view.warming]
             usual = math.fsum(settled) / len(settled) if settled else math.inf
-            values = [min(value, usual) if view.is_warming(one) else value for one, value in known]
+            values = [min(value, usual) if one.name in view.warming else value for one, value in known]
         return Reading(math.fsum(values) if values else None, len(values), len(view.measured) - len(values))
 
     return read

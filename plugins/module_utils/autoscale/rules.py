@@ -127,7 +127,7 @@ def _grow(view: View) -> Proposal | None:
 
 def _proportional_out(view: View) -> t.Iterator[Proposal]:
     for demand in view.demands:
-        if demand.need > view.capacity * (1 + view.policy.tolerance_out):
+        if demand.need > view.capacity * (1 + demand.slack):
             size = max(demand.size, view.capacity + 1) + len(view.doomed)
             yield Proposal("out", f"{demand_words(demand)} needs {instances(demand.size)}", size, "proportional", rule="proportional")
 

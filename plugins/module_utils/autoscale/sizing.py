@@ -9,9 +9,12 @@ The forecast of a metric's total over the fleet has three parts, each from the h
 - its trend, extrapolated to when an instance started now serves: the slope over the last TREND seconds as far as it is
   beyond SURE standard errors, so that noise has no trend; a falling load is not extrapolated;
 - a margin of ``policy.margin`` standard deviations of the noise, which is measured by what follows on what: differences
-  of neighbouring ticks know nothing of trends. The largest tenth are steps of the load and no noise.
+  of neighbouring ticks know nothing of trends. The largest tenth are steps of the load and no noise. As long as fewer than
+  FEW of them are known, the noise is taken for at least a share UNSURE of the level.
 
-Only what came before this tick measures the noise. So a higher reading never gives a smaller size.
+As margin and trend are in it, the forecast may use the target's tolerance, but no more than a quarter of what is left to
+the limit: queues grow without bound towards it. Only what came before this tick measures the noise. So a higher reading
+never gives a smaller size.
 """
 
 from __future__ import annotations
@@ -28,9 +31,13 @@ LEVEL, TREND, NOISE = 30.0, 300.0, 600.0
 #: standard errors that a slope must be beyond to count
 SURE = 1.5
 #: per cent of a limit from which on it is not seen what is asked for but what is given; demand is then taken to be larger
-SATURATED, BEYOND = 97.0, 1.5
+SATURATED, BEYOND = 97.0, 2.0
 #: the share of differences that is noise; and what a normal distribution's deviation is cut by without the rest
 QUIET, CUT = 0.9, 1.25
+#: differences that must be known before the noise is believed, and what share of the level it is taken for until then
+FEW, UNSURE = 8, 0.4
+#: per cent of CPU that there are, and the share of those above the target that a forecast may use
+LIMIT, REACH = 100.0, 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +54,8 @@ class Demand:
     trend: float
     margin: float
     saturated: bool
-    tolerance: float
+    slack: float
+    """How far beyond the target a forecast may go, as a share of it."""
 
     @property
     def forecast(self) -> float:
@@ -56,8 +64,8 @@ class Demand:
 
     @property
     def need(self) -> float:
-        """Instances that serve the forecast when each is used up to the edge of the tolerance."""
-        return self.forecast / self.target / (1 + self.tolerance / 2)
+        """Instances that serve the forecast when each is used as far as it may go."""
+        return self.forecast / self.target / (1 + self.slack)
 
     @property
     def size(self) -> int:
@@ -89,22 +97,24 @@ def _saturated(metric: Metric) -> bool:
 def _demand(time: float, metric: Metric, target: float, policy: Policy, loads: t.Sequence[Load]) -> Demand:
     now = total_of(metric)
     past = [(one.time, one.totals[metric.name]) for one in loads if metric.name in one.totals and time - NOISE <= one.time < time]
-    noise = _noise([value for _at, value in past])
     recent = [value for at, value in past if at > time - LEVEL]
     level = (math.fsum(recent) + now) / (len(recent) + 1)
+    noise = _noise([value for _at, value in past], level)
     age = math.fsum(time - at for at, _value in past[len(past) - len(recent) :]) / (len(recent) + 1)
     slope = _slope([(at, value) for at, value in past if at >= time - TREND] + [(time, now)], noise)
     trend = slope * (policy.start_time + policy.interval / 2 + age)
-    return Demand(metric, target, now, level, trend, policy.margin * noise, _saturated(metric), policy.tolerance_out)
+    slack = policy.tolerance_out if metric.name != "cpu" else min(policy.tolerance_out, REACH * (LIMIT - target) / target)
+    return Demand(metric, target, now, level, trend, policy.margin * noise, _saturated(metric), slack)
 
 
-def _noise(values: t.Sequence[float]) -> float:
-    """The standard deviation of the noise in a series whose trend is slow against its ticks; 0 for fewer than three values."""
+def _noise(values: t.Sequence[float], level: float) -> float:
+    """The standard deviation of the noise in a series whose trend is slow against its ticks."""
     squares = sorted((after - before) ** 2 for before, after in itertools.pairwise(values))
+    unsure = UNSURE * level if len(squares) < FEW else 0.0
     if len(squares) < 2:
-        return 0.0
+        return unsure
     kept = squares[: math.ceil(QUIET * len(squares))]
-    return CUT * math.sqrt(math.fsum(kept) / len(kept) / 2)
+    return max(CUT * math.sqrt(math.fsum(kept) / len(kept) / 2), unsure)
 
 
 def _slope(points: t.Sequence[tuple[float, float]], noise: float) -> float:

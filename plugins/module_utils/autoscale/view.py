@@ -47,7 +47,7 @@ class View:
     @functools.cached_property
     def starting(self) -> tuple[InstanceFacts, ...]:
         """Members that are not healthy yet and still have time to become so."""
-        return tuple(one for one in self.members if self._is_starting(one))
+        return tuple(one for one in self.members if one.ready is False and self._is_starting(one))
 
     @functools.cached_property
     def measured(self) -> tuple[InstanceFacts, ...]:
@@ -82,9 +82,11 @@ class View:
         last = max(self.facts.instances, key=lambda one: one.started_at or 0.0, default=None)
         return "" if last is None else last.image
 
-    def is_warming(self, one: InstanceFacts) -> bool:
-        """Whether it was started so lately that its own figures are still those of its start."""
-        return one.started_at is not None and self.facts.time - one.started_at < self.policy.warmup
+    @functools.cached_property
+    def warming(self) -> frozenset[str]:
+        """The names of those that were started so lately that their own figures are still those of their start."""
+        since = self.facts.time - self.policy.warmup
+        return frozenset(one.name for one in self.measured if one.started_at is not None and one.started_at > since)
 
     # --- who is well -----------------------------------------------------------------------------------------------
 
@@ -104,7 +106,8 @@ class View:
         """Members that were unhealthy beyond all patience and are to be replaced; none while the cause is shared."""
         if not self.policy.heal or self.panics:
             return ()
-        return tuple(one for one in self.members if one.slot <= self.policy.max and self._is_doomed(one))
+        sick = (one for one in self.members if one.ready is False and one.slot <= self.policy.max)
+        return tuple(one for one in sick if self._is_doomed(one))
 
     @functools.cached_property
     def fallen(self) -> tuple[InstanceFacts, ...]:
@@ -173,6 +176,6 @@ class View:
 
     def _is_doomed(self, one: InstanceFacts) -> bool:
         since = self.history.unhealthy.get(one.slot)
-        if one.ready is not False or one.protected or since is None or self._is_starting(one):
+        if one.protected or since is None or self._is_starting(one):
             return False
         return self.facts.time - since >= self.policy.heal_patience

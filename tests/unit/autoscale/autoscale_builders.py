@@ -10,7 +10,7 @@ import hashlib
 import json
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Load, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict
 
 NOW = 1_000_000.0
@@ -37,8 +37,12 @@ def even(count: int, *, requests: float | None = 100.0, **more: t.Any) -> Facts:
 
 
 def calm(need: float = 1.0, **more: t.Any) -> History:
-    """A history that knows the whole stabilisation window, in which the load asked for ``need`` instances."""
-    return History(needs=tuple((NOW - ago, need) for ago in range(330, 0, -30)), **more)
+    """A history that knows the whole stabilisation window, in which the load asked for ``need`` instances.
+
+    Of the load it knows that it has no noise, and nothing from which a trend could be seen.
+    """
+    loads = tuple(Load(NOW - ago, {"cpu": 100.0, "requests": 100.0}) for ago in range(580, 300, -30))
+    return History(loads=loads, needs=tuple((NOW - ago, need) for ago in range(330, 0, -30)), **more)
 
 
 def row(slot: int, **more: t.Any) -> dict[str, t.Any]:

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Traces: read from CSV files, or made."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import itertools
+import math
+import pathlib
+import random
+import typing as t
+
+from replay_model import STEP
+
+#: columns that may tell when a line was, the first that is there is taken
+TIMES = ("offset_seconds", "time", "timestamp", "seconds")
+
+
+def read(path: pathlib.Path, column: str = "requests", step: float | None = None) -> list[float]:
+    """Requests per tick of STEP seconds in a CSV file with a header.
+
+    Its lines count requests in a column, for the time until the next line; without that column each line is one request.
+    Times are seconds or ISO 8601; without any, lines are ``step`` seconds apart (default: STEP).
+
+    :raises ValueError: it cannot be read so; the message says what is missing
+    """
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    if not lines:
+        raise ValueError(f"{path}: no line below the header")
+    names = list(lines[0])
+    clock = next((name for name in TIMES if name in names), None)
+    if column not in names and clock is None:
+        raise ValueError(
+            f"{path}: no column {column} and none of {', '.join(TIMES)}; its columns are {', '.join(names)}. Name one with --column."
+        )
+    try:
+        counts = [float(line[column]) if column in names else 1.0 for line in lines]
+        times = [_seconds(line[clock]) for line in lines] if clock else [index * (step or STEP) for index in range(len(lines))]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return _per_tick(times, counts, spread=column in names)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return datetime.datetime.fromisoformat(text).timestamp()
+
+
+def _per_tick(times: t.Sequence[float], counts: t.Sequence[float], *, spread: bool) -> list[float]:
+    """The counts in ticks; a line that lasts for several of them is spread evenly, several lines in one are added."""
+    first = times[0]
+    gaps = sorted(after - before for before, after in itertools.pairwise(times) if after > before)
+    usual = gaps[(len(gaps) - 1) // 2] if gaps else STEP
+    ticks = [0.0] * (int((times[-1] - first + (usual if spread else 0)) / STEP - 1e-9) + 1)
+    for at, count in zip(times, counts, strict=True):
+        parts = max(round(usual / STEP), 1) if spread else 1
+        place = int((at - first) / STEP + 1e-9)
+        for offset in range(parts):
+            if 0 <= place + offset < len(ticks):
+                ticks[place + offset] += count / parts
+    return ticks
+
+
+def _mean(kind: str, at: float, drift: float) -> float:
+    """The expected requests per tick of a shape at a time."""
+    if kind == "step":
+        return 60.0 if at // 7200 % 2 else 15.0
+    if kind == "ramp":
+        return 10 + 80 * (at % 14400) / 14400
+    if kind == "spike":
+        since = at % 10800 - 600
+        return 15 + (90 * math.exp(-since / 400) if since >= 0 else 0)
+    if kind == "sawtooth":
+        return 10 + 80 * (at % 3600) / 3600
+    if kind == "diurnal":
+        return 50 - 40 * math.cos(2 * math.pi * at / 86400)
+    return 40 * math.exp(drift)
+
+
+SHAPES = ("step", "ramp", "spike", "sawtooth", "diurnal", "noise")
+
+
+def made(kind: str, seed: int = 1, days: float = 1.0) -> list[float]:
+    """A made trace: Poisson arrivals around one of SHAPES; noise wanders by itself, in the mean for 150 s."""
+    chance, drift, counts = random.Random(f"{kind} {seed}"), 0.0, []
+    for tick in range(round(days * 86400 / STEP)):
+        drift = 0.9 * drift + chance.gauss(0, 0.13)
+        counts.append(_poisson(chance, _mean(kind, tick * STEP, drift)))
+    return counts
+
+
+def _poisson(chance: random.Random, mean: float) -> float:
+    """A Poisson number, by its normal approximation where that is good enough."""
+    if mean > 60:
+        return float(max(0, round(chance.gauss(mean, math.sqrt(mean)))))
+    limit, count, product = math.exp(-mean), 0, chance.random()
+    while product > limit:
+        count += 1
+        product *= chance.random()
+    return float(count)

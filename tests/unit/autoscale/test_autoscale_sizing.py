@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The forecast: its level, its trend, its margin, and what is remembered for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import typing as t
+
+import pytest
+from autoscale_builders import NOW, POLICY, even
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.history import MOST, learn
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, History, Load, Metric, Policy, Seen
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import Demand, demands
+
+
+def demand(now: float, *past: float, interval: float = 15.0, count: int = 4, **policy: t.Any) -> Demand:
+    """What a fleet's CPU asks for, with totals of earlier ticks, oldest first."""
+    value = now / count
+    metric = Metric("cpu", "CPU", " %", 70.0, value=value, floor=value, ceiling=value, count=count, moves=True)
+    loads = tuple(Load(NOW - interval * ago, {"cpu": total}) for ago, total in zip(range(len(past), 0, -1), past, strict=True))
+    asked = dataclasses.replace(Policy(interval=interval), **policy)
+    (found,) = demands(NOW, [metric], asked, History(loads=loads))
+    return found
+
+
+def test_a_steady_load_is_its_own_forecast() -> None:
+    found = demand(200.0, *[200.0] * 40)
+    assert (found.level, found.trend, found.margin) == (200.0, 0.0, 0.0)
+    assert found.need == pytest.approx(200 / 77)
+
+
+def test_the_level_is_the_mean_of_half_a_minute() -> None:
+    assert demand(240.0, *[200.0] * 40).level == 220.0
+    assert demand(240.0, *[200.0] * 40, interval=30.0).level == 240.0
+
+
+def test_a_rise_is_extrapolated_to_when_an_instance_started_now_serves() -> None:
+    rising = [100.0 + 3 * tick for tick in range(40)]
+    found = demand(220.0, *rising, margin=0.0, start_time=60.0)
+    # 3 per tick of 15 s; from the middle of the level's window (7.5 s ago) over half an interval and the start.
+    assert found.trend == pytest.approx(3 / 15 * (60 + 7.5 + 7.5), rel=0.05)
+    assert demand(220.0, *rising, margin=0.0, start_time=5.0).trend < found.trend / 3
+
+
+def test_a_fall_is_not_extrapolated() -> None:
+    assert demand(100.0, *[220.0 - 3 * tick for tick in range(40)]).trend == 0.0
+
+
+def test_noise_has_a_margin_and_no_trend() -> None:
+    chance = random.Random(1)
+    noisy = [200 + chance.gauss(0, 20) for _ in range(40)]
+    found = demand(200.0, *noisy)
+    assert found.trend == 0.0
+    assert found.margin == pytest.approx(Policy.margin * 20, rel=0.3)
+    assert demand(200.0, *noisy, margin=0.0).margin == 0.0
+
+
+def test_a_step_of_the_load_is_no_noise() -> None:
+    assert demand(400.0, *[200.0] * 20, *[400.0] * 20).margin == 0.0
+
+
+def test_as_long_as_the_noise_is_not_known_it_is_taken_to_be_large() -> None:
+    assert demand(200.0).margin == pytest.approx(Policy.margin * 80)
+    assert demand(200.0, *[200.0] * 8).margin == pytest.approx(Policy.margin * 80)
+    assert demand(200.0, *[200.0] * 9).margin == 0.0
+
+
+def test_what_is_older_than_ten_minutes_is_forgotten() -> None:
+    assert demand(200.0, *[900.0, 100.0] * 5, *[200.0] * 40).margin == 0.0
+
+
+def test_a_fleet_at_its_limit_is_asked_for_more_than_it_shows() -> None:
+    full = demand(400.0, *[400.0] * 40)
+    assert full.saturated and full.now == 800.0
+    assert not demand(380.0, *[380.0] * 40).saturated
+
+
+@pytest.mark.parametrize(("target", "edge"), [(50, 55), (70, 77), (80, 85), (90, 92.5)])
+def test_a_forecast_may_use_the_tolerance_and_a_quarter_of_what_is_left(target: float, edge: float) -> None:
+    found = demand(200.0, *[200.0] * 40, cpu=target)
+    assert found.need == pytest.approx(200 / edge)
+    assert demand(200.0, *[200.0] * 40, cpu=target, tolerance_out=0.0).need == pytest.approx(200 / target)
+
+
+def test_steps_alone_ask_for_no_size() -> None:
+    assert demands(NOW, [], dataclasses.replace(Policy(), sizing="steps"), History()) == ()
+
+
+# --- what is remembered ---
+
+
+def tick(time: float, total: float, need: float, window: float = 300.0) -> Decision:
+    return Decision("hold", 1, 1, "steady", "Nothing.", time, seen=Seen({"cpu": total}, need, window))
+
+
+def test_ticks_that_come_fast_are_merged_and_nothing_high_is_lost() -> None:
+    history = History()
+    for second in range(1200):
+        history = learn(history, tick(NOW + second, 100.0, 9.0 if second == 1000 else 1.0))
+    assert len(history.loads) <= 2 * MOST
+    assert {round(one.totals["cpu"]) for one in history.loads} == {100}
+    assert max(need for _at, need in history.needs) == 9.0
+    assert len(history.needs) <= 3 * MOST
+
+
+def test_what_is_older_than_its_window_is_dropped() -> None:
+    history = learn(History(), tick(NOW, 100.0, 9.0))
+    history = learn(history, tick(NOW + 601, 50.0, 1.0))
+    assert [one.time for one in history.loads] == [NOW + 601]
+    history = learn(history, tick(NOW + 1300, 50.0, 1.0))
+    assert [need for _at, need in history.needs] == [1.0]
+
+
+def test_a_slot_is_unhealthy_since_it_was_first_seen_so_without_a_break() -> None:
+    def seen(time: float, *slots: int) -> Decision:
+        return Decision("hold", 2, 2, "steady", "", time, seen=Seen(unhealthy=frozenset(slots), members=frozenset({1, 2, 3})))
+
+    history = learn(learn(History(), seen(NOW, 1, 2)), seen(NOW + 30, 2))
+    assert history.unhealthy == {2: NOW}
+    assert learn(history, seen(NOW + 60, 1)).unhealthy == {1: NOW + 60}
+
+
+def test_a_replacement_is_remembered_as_long_as_both_are_there() -> None:
+    sick = dataclasses.replace(even(3), instances=tuple(dataclasses.replace(one, ready=one.slot != 2) for one in even(3).instances))
+    history = learn(History(), decide(sick, POLICY, History(unhealthy={2: NOW - 90})))
+    assert (history.replacing, history.replaced) == ({2: 4}, (NOW,))
+    grown = dataclasses.replace(even(4), time=NOW + 30)
+    assert learn(history, decide(grown, POLICY, history)).replacing == {}, "slot 2 is well again"
