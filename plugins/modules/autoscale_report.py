@@ -35,7 +35,9 @@ options:
     description: How far back the report goes.
   settings:
     type: dict
-    description: Typed settings by their C(config.csv) names, for bounds and the interval.
+    description:
+      - Typed settings by their C(config.csv) names, for bounds and the interval. By default those that the last run acted by, which are
+        recorded in LXD.
   title:
     type: str
     description: Whose autoscaler it is. By default the name of O(project).
@@ -68,7 +70,6 @@ EXAMPLES = r"""
     project: "{{ gb_lxd_project }}"
     subnet: "{{ gb_subnet }}"
     logs: ["{{ gb_decision_log }}"]
-    settings: "{{ gb_settings }}"
     dest: ./autoscaler.html
   register: report
 

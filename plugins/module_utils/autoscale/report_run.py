@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import tempfile
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, report_html, report_text
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, lock, place, report_html, report_text
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, ScalingError
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import fleet_facts
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
@@ -32,14 +34,11 @@ def run(options: t.Mapping[str, t.Any], now: float, *, check: bool = False) -> d
     if not options["hours"] > 0:
         raise InvalidInput(f"hours is {options['hours']}; it must be above 0: give the hours back from now that the report covers.")
     since = now - options["hours"] * model.HOUR
-    made = model.build(
-        log_lines(options["logs"], since),
-        now,
-        options["hours"],
-        settings=options["settings"] or {},
-        title=options["title"] or options["project"],
-        **_present(options, now),
-    )
+    present = _present(options, now)
+    if options["settings"]:
+        present["settings"] = options["settings"]
+    title = options["title"] or options["project"]
+    made = model.build(log_lines(options["logs"], since), now, options["hours"], title=title, **present)
     page = report_html.render(made)
     if options["dest"] and not check:
         write(options["dest"], page)
@@ -66,10 +65,20 @@ def _present(options: t.Mapping[str, t.Any], now: float) -> dict[str, t.Any]:
     try:
         lxd = connect(options)
         kept = controller.info(lxd, now)
+        settings = _settings(store.read(lxd, place.where(lxd, write=False)).get(lock.SETTINGS_KEY))
         fleet = fleet_facts(lxd, observe(lxd), options["subnet"])
     except ScalingError as error:
         return {"trouble": str(error)}
-    return {"state": kept["autoscale"], "lock": kept["lock"] or {}, "fleet": fleet, "trouble": kept["note"]}
+    return {"state": kept["autoscale"], "lock": kept["lock"] or {}, "fleet": fleet, "settings": settings, "trouble": kept["note"]}
+
+
+def _settings(recorded: str | None) -> dict[str, t.Any]:
+    """The settings that the last run acted by; empty where none are recorded, or nothing that could be settings is."""
+    try:
+        found = json.loads(recorded or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def log_lines(paths: t.Sequence[str], since: float) -> t.Iterator[str]:

@@ -14,8 +14,9 @@ import pytest
 import report_builders as builders
 from report_builders import NOW, line
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, report_run
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, lock, place, report_run
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
 
 FLEET = [{"name": "botserver-1", "slot": 1, "state": "active", "status": "Running"}]
 
@@ -23,11 +24,13 @@ FLEET = [{"name": "botserver-1", "slot": 1, "state": "active", "status": "Runnin
 @pytest.fixture
 def lxd(monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
     """What LXD says; a test may change it."""
-    kept: dict[str, t.Any] = {"autoscale": {"controls": {"pause": None, "pin": 3}}, "lock": None, "note": ""}
+    kept: dict[str, t.Any] = {"autoscale": {"controls": {"pause": None, "pin": 3}}, "lock": None, "note": "", "settings": "{}"}
     monkeypatch.setattr(report_run, "connect", lambda options: object())
-    monkeypatch.setattr(controller, "info", lambda _lxd, now: kept)
     monkeypatch.setattr(report_run, "observe", lambda _lxd: {})
     monkeypatch.setattr(report_run, "fleet_facts", lambda _lxd, observed, subnet: FLEET)
+    monkeypatch.setattr(controller, "info", lambda _lxd, now: kept)
+    monkeypatch.setattr(place, "where", lambda _lxd, write: "profiles/x")
+    monkeypatch.setattr(store, "read", lambda _lxd, path: {lock.SETTINGS_KEY: kept["settings"]})
     return kept
 
 
@@ -76,6 +79,17 @@ def test_what_lxd_remembers_is_in_the_report(lxd: dict[str, t.Any]) -> None:
     assert result["verdict"] == "warn"
     assert "out of the memory of LXD" in result["text"]
     assert "botserver-1" in result["text"]
+
+
+def test_it_goes_by_the_settings_that_the_last_run_acted_by(lxd: dict[str, t.Any]) -> None:
+    lxd["autoscale"] = {"decisions": [line(NOW, current=2)]}
+    lxd["settings"] = '{"scale-min-instances": 3, "scale-max-instances": 5}'
+    assert "scale-min-instances is 3" in report_run.run(options(settings=None), NOW)["text"]
+    assert "3 to 5 allowed" in report_run.run(options(settings=None), NOW)["text"]
+    assert "1 to 8 allowed" in report_run.run(options(), NOW)["text"]
+    for broken in ("", "{", "[]"):
+        lxd["settings"] = broken
+        assert "allowed" not in report_run.run(options(settings=None), NOW)["text"]
 
 
 def test_where_lxd_is_down_the_log_is_told_and_that_comes_first(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
