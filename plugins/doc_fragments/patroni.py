@@ -56,4 +56,3 @@ requirements:
 notes:
   - Patroni 3.0 and later is supported, 4.x included. Roles and states are those of 4.x for every version.
 """
-

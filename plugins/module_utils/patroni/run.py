@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict, Refused, ScalingError, Unreachable, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.client import Json, Patroni
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import paths
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.health import Need, broken, problems
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import Member, View, observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted, patch_for, restart_order
@@ -123,7 +124,7 @@ def run(cluster: Cluster, wanted: Wanted, steps: Plan) -> None:
 
 
 def _configure(cluster: Cluster, wanted: Wanted, step: Action) -> None:
-    patch = t.cast("Json", step.detail["patch"])
+    patch: Json = step.detail["patch"]
     for attempt in range(1, _TRIES + 1):
         try:
             cluster.patroni.patch_config(patch)
@@ -135,16 +136,14 @@ def _configure(cluster: Cluster, wanted: Wanted, step: Action) -> None:
             patch = patch_for(wanted, cluster.patroni.config())
             if not patch:
                 break
-    left = patch_for(wanted, cluster.patroni.config())
-    if left:
-        raise ScalingError(
-            f"Patroni took the configuration and reads back another: {', '.join(sorted(left))} differ. Does somebody else write it?"
-        )
-    _read_by_all(cluster)
+    _read_by_all(cluster, wanted)
 
 
-def _read_by_all(cluster: Cluster) -> None:
-    """Wait until every member has begun its loop twice since, so that it has read the change and says whether it needs a restart."""
+def _read_by_all(cluster: Cluster, wanted: Wanted) -> None:
+    """Wait until every member has begun its loop twice since, so that it has read the change and says whether it needs a restart.
+
+    What C(GET /config) tells is what the member read last, so only then it is the new configuration, if nobody else wrote it.
+    """
     beginnings: dict[str, set[int]] = {}
 
     def unread(view: View) -> list[str]:
@@ -152,7 +151,10 @@ def _read_by_all(cluster: Cluster) -> None:
             if member.seen is not None:
                 beginnings.setdefault(member.name, set()).add(member.seen)
         late = [member for member in view.members if not member.silent and len(beginnings.get(member.name, ())) <= _LOOPS]
-        return [f"{member.name} has not read it" for member in late]
+        if late:
+            return [f"{member.name} has not read it" for member in late]
+        left = patch_for(wanted, view.config)
+        return [f"it reads back with another {', '.join(paths(left))}; somebody else may write it too"] if left else []
 
     cluster.until("the members to read the new configuration", unread)
 
@@ -240,5 +242,3 @@ def _member(view: View, name: str) -> Member:
     if member is None:
         raise ScalingError(f"{name} has left the Patroni cluster in the meantime. Run again.")
     return member
-
-

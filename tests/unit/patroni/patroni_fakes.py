@@ -53,6 +53,7 @@ class FakeCluster:
         self.members = {name: FakeMember(name) for name in names}
         self.version = version
         self.config: Json = {**TIMERS, **(config or {})}
+        self.told = self.config  # what a member has read last, which is what it tells
         self.leader: str | None = names[0] if names else None
         self.sync: set[str] = set(names[1:2])
         self.writes: list[tuple[str, str, Json]] = []
@@ -87,7 +88,7 @@ class FakeCluster:
         if path == "/cluster":
             return 200, json.dumps(self._cluster())
         if path == "/config":
-            return 200, json.dumps(self.config)
+            return 200, json.dumps(self.told)
         if path == "/patroni":
             return 200, json.dumps(self._member(self.members[name]))
         self.unexpected.append(f"GET {path}")
@@ -134,6 +135,7 @@ class FakeCluster:
         }
 
     def _turn(self, member: FakeMember) -> None:
+        self.told = self.config
         if not member.deaf:
             member.pause_known = bool(self.config.get("pause"))
         if member.copying:

@@ -86,7 +86,7 @@ def test_after_four_conflicts_it_gives_up() -> None:
 def test_a_configuration_that_reads_back_otherwise_is_an_error() -> None:
     with fake_cluster() as fake:
         fake.answers["/config"] = (200, "{}")
-        with pytest.raises(Exception, match="reads back another: loop_wait"):
+        with pytest.raises(WaitTimeout, match="it reads back with another loop_wait; somebody else may write it too"):
             bring(fake, Wanted(config={"loop_wait": 2}))
 
 
