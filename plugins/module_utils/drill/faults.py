@@ -1,0 +1,163 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The faults of a drill: whom each hits, what is done, and what undoes it. A table; :data:`FAULTS` is all there is.
+
+Steps are values: what they do to an instance is in ``steps.py``. A fault is chosen by what the cluster looks like at that moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import CLIENT, ETCD, POSTGRES, Cluster
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
+
+Verb = t.Literal[
+    "stop", "start", "freeze", "unfreeze", "kill-postgres", "kill-patroni", "kill-both", "kill-etcd", "cut", "mend", "starve", "feed",
+    "fill", "clear", "switchover", "reinit", "new-leader",
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Something done to an instance. ``peers`` are other instances that it concerns, ``ways`` the directions that are cut."""
+
+    verb: Verb
+    target: str
+    peers: tuple[str, ...] = ()
+    ways: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        peers = ["from", ", ".join(self.peers)] if self.peers else []
+        return " ".join([self.verb, self.target, *peers, *(f"({way})" for way in self.ways)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A kind of fault.
+
+    :param hold: seconds for which it lasts at least
+    :param steps: what is done, given the cluster and the instance that is hit
+    :param target: the instance that is hit where nobody names one
+    :param bar: seconds that the outage may last at p95; None where the fault itself keeps writers out
+    """
+
+    title: str
+    steps: t.Callable[[Cluster, str], list[Step]]
+    target: t.Callable[[Cluster], str]
+    hold: float = 3.0
+    bar: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A fault as it is going to happen: ``inject`` in this order, then ``heal``."""
+
+    name: str
+    target: str
+    inject: tuple[Step, ...]
+    heal: tuple[Step, ...]
+    hold: float
+    bar: float | None
+
+
+def plan(name: str, cluster: Cluster, target: str | None = None) -> Planned:
+    """What a drill would do to this cluster.
+
+    :raises InvalidInput: there is no such fault, or no such instance
+    :raises Refused: nothing can be hit now, because nobody leads
+    """
+    if name not in FAULTS:
+        raise InvalidInput(f"fault is {name!r}; it must be one of {', '.join(FAULTS)}.")
+    fault = FAULTS[name]
+    hit = target or fault.target(cluster)
+    if not hit:
+        raise Refused(f"The fault {name} has nobody to hit: {'; '.join(cluster.problems()) or 'there is no such instance'}. Name a target.")
+    if hit not in cluster.instances:
+        there = ", ".join(sorted(cluster.instances)) or "etcd's and PostgreSQL's instances, of which there is none"
+        raise InvalidInput(f"target is {hit!r}; it must be one of {there}.")
+    steps = fault.steps(cluster, hit)
+    undo = [UNDO[step.verb] for step in steps if step.verb in UNDO]
+    hit_by = [step.target for step in steps if step.verb in UNDO]
+    heal = tuple(dict.fromkeys(Step(verb, where) for verb, where in zip(undo, hit_by, strict=True)))
+    return Planned(name, hit, tuple(steps), heal, fault.hold, fault.bar)
+
+
+UNDO: t.Mapping[Verb, Verb] = {"stop": "start", "freeze": "unfreeze", "cut": "mend", "starve": "feed", "fill": "clear"}
+
+
+def _primary(cluster: Cluster) -> str:
+    return cluster.leader
+
+
+def _standby(cluster: Cluster) -> str:
+    return next((one.name for one in cluster.members if not one.leads), "")
+
+
+def _etcd(cluster: Cluster) -> str:
+    return cluster.etcd_leader
+
+
+def _only(verb: Verb) -> t.Callable[[Cluster, str], list[Step]]:
+    return lambda _cluster, hit: [Step(verb, hit)]
+
+
+def _cut(components: t.Collection[str], *ways: str) -> t.Callable[[Cluster, str], list[Step]]:
+    """Cut the instance that is hit off from others; of the client only the component is named, for its instances come and go."""
+
+    def steps(cluster: Cluster, hit: str) -> list[Step]:
+        others = [name for part in (POSTGRES, ETCD) if part in components for name in cluster.names(part) if name != hit]
+        return [Step("cut", hit, (*others, *([CLIENT] if CLIENT in components else [])), ways)]
+
+    return steps
+
+
+def _with_etcd(cluster: Cluster, hit: str) -> list[Step]:
+    return [Step("stop", cluster.etcd_leader), Step("stop", hit)] if cluster.etcd_leader else [Step("stop", hit)]
+
+
+def _majority(cluster: Cluster, hit: str) -> list[Step]:
+    others = [name for name in cluster.names(ETCD) if name != hit]
+    return [Step("stop", hit), *(Step("stop", name) for name in others[: len(cluster.names(ETCD)) // 2])]
+
+
+def _succession(_cluster: Cluster, hit: str) -> list[Step]:
+    """The primary, and its follower as soon as there is one, which is killed and not stopped so that one of three can take over."""
+    return [Step("stop", hit), Step("new-leader", hit), Step("kill-both", "")]
+
+
+def _while_reinit(cluster: Cluster, hit: str) -> list[Step]:
+    return [Step("reinit", _standby(cluster)), Step("kill-both", hit)]
+
+
+def _while_switchover(cluster: Cluster, hit: str) -> list[Step]:
+    return [Step("switchover", hit, ("without waiting",)), Step("kill-both", hit)]
+
+
+ALL, BOTH = (POSTGRES, ETCD, CLIENT), ("in", "out")
+#: seconds; the bars of a crashed node and of a planned switchover
+CRASH, PLANNED = 10.0, 2.5
+
+FAULTS: t.Mapping[str, Fault] = {
+    "switchover": Fault("a planned switchover", _only("switchover"), _primary, bar=PLANNED),
+    "power-off": Fault("the primary's power is cut", _only("stop"), _primary, bar=CRASH),
+    "freeze": Fault("the primary's host hangs", _only("freeze"), _primary, bar=CRASH),
+    "kill-postgres": Fault("PostgreSQL is killed", _only("kill-postgres"), _primary, bar=CRASH),
+    "kill-patroni": Fault("Patroni is killed, PostgreSQL lives on", _only("kill-patroni"), _primary, bar=CRASH),
+    "kill-both": Fault("Patroni and PostgreSQL are killed", _only("kill-both"), _primary, bar=CRASH),
+    "kill-etcd-leader": Fault("the leader of etcd is killed", _only("kill-etcd"), _etcd, hold=8, bar=CRASH),
+    "power-off-both-leaders": Fault("the leader of etcd and the primary lose their power", _with_etcd, _primary, bar=None),
+    "etcd-majority": Fault("two of three members of etcd lose their power", _majority, _etcd, hold=15, bar=None),
+    "cut": Fault("nothing passes to and from the primary", _cut(ALL, *BOTH), _primary, bar=CRASH),
+    "cut-in": Fault("nothing reaches the primary", _cut(ALL, "in"), _primary, bar=CRASH),
+    "cut-out": Fault("nothing leaves the primary", _cut(ALL, "out"), _primary, bar=CRASH),
+    "cut-etcd": Fault("the primary and etcd are apart", _cut((ETCD,), *BOTH), _primary, hold=10, bar=CRASH),
+    "cut-clients": Fault("the primary and its clients are apart", _cut((CLIENT,), *BOTH), _primary, hold=8, bar=None),
+    "disk-full": Fault("the primary's disk is full", _only("fill"), _primary, hold=10, bar=None),
+    "starve": Fault("the primary gets next to no CPU", _only("starve"), _primary, hold=20, bar=None),
+    "succession": Fault("the primary, and its follower as soon as it leads", _succession, _primary, bar=None),
+    "while-reinit": Fault("the primary is killed while a standby copies it", _while_reinit, _primary, bar=None),
+    "while-switchover": Fault("the primary is killed in the middle of a switchover", _while_switchover, _primary, bar=None),
+}  # fmt: skip

@@ -1,0 +1,217 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One round of a drill: record, inject a fault at a random moment, let it last, heal, wait until all is well, read back, judge."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import random
+import time
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill import cluster as seen
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.faults import Planned, plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps import Steps
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError, WaitTimeout
+from ansible_collections.generalbots.scaling.plugins.module_utils.history import judge as judging
+from ansible_collections.generalbots.scaling.plugins.module_utils.history import recorder
+from ansible_collections.generalbots.scaling.plugins.module_utils.history.log import parse
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
+
+FOLDER, UNIT = "/run/gb-drill", "gb-drill.service"
+LOG = f"{FOLDER}/history.jsonl"
+AUTHORITY = "/etc/haproxy/postgres-ca.crt"
+#: seconds of undisturbed writing before a fault and after all is well again
+STEADY = 2.0
+#: seconds within which the moment of a fault is drawn: more than Patroni's shortest loop
+PHASE = 2.0
+#: seconds between two acknowledgements that are no pause yet
+PAUSE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Drill:
+    """What a round needs to know.
+
+    :param client: the botserver instance whose address of the database is used
+    :param database: ``host``, ``port``, ``dbname``, ``user`` and ``password`` as botserver has them
+    :param recover: seconds within which writes have to be acknowledged again, and everything has to be well after healing
+    """
+
+    subnet: str
+    client: str
+    database: t.Mapping[str, t.Any]
+    scope: str = "generalbots"
+    writers: int = 4
+    rate: float = 25.0
+    recover: float = 90.0
+    heal: float = 180.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a round gave. ``log`` is the whole history as text, ``problems`` what went wrong beside the history itself."""
+
+    fault: str
+    target: str
+    injected: float
+    healed_seconds: float
+    leader_before: str
+    leader_after: str
+    verdict: judging.Verdict
+    problems: tuple[str, ...]
+    log: str
+    within_bar: bool | None
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """For JSON, without the log."""
+        said = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in ("log", "verdict")}
+        return {**said, "problems": list(self.problems), "verdict": self.verdict.as_dict()}
+
+
+class Round:
+    """One round; ``run`` does all of it and heals whatever happens."""
+
+    def __init__(self, lxd: Lxd, drill: Drill, clock: Clock = Clock(), draw: t.Callable[[], float] = random.random) -> None:
+        self._lxd, self._drill, self._clock, self._draw = lxd, drill, clock, draw
+        self._steps = Steps(lxd, drill.subnet, drill.scope, clock)
+
+    def look(self) -> seen.Cluster:
+        """The cluster now."""
+        return seen.look(self._lxd, self._drill.subnet)
+
+    def plan(self, name: str, target: str | None, *, force: bool = False) -> tuple[Planned, seen.Cluster]:
+        """What would be done, and the cluster it was planned for.
+
+        :raises Refused: the cluster is not healthy and nobody said that this does not matter
+        """
+        now = self.look()
+        if now.problems() and not force:
+            raise Refused(
+                f"The cluster is not healthy ({'; '.join(now.problems())}), and a drill would come on top. "
+                "Repair it first, or say force: true. Nothing was done."
+            )
+        return plan(name, now, target), now
+
+    def run(self, planned: Planned, before: seen.Cluster) -> Result:
+        """Do it.
+
+        :raises ScalingError: the fault could not be injected; everything was healed
+        """
+        self._start_recorder(before)
+        problems: list[str] = []
+        healed = begun = injected = 0.0
+        try:
+            self._writes_flow("before the fault")
+            self._clock.sleep(self._draw() * PHASE)
+            injected = time.time()
+            for step in planned.inject:
+                self._steps.take(step)
+            self._clock.sleep(planned.hold)
+            problems += self._noted(lambda: self._writes_flow("during the fault"), expected=planned.bar is None)
+        finally:
+            begun = self._clock.now()
+            problems += self._heal(planned)
+            problems += self._noted(self._wait_healthy)
+            healed = self._clock.now() - begun
+            problems += self._noted(lambda: self._writes_flow("after healing"))
+            log = self._stop_recorder()
+        verdict = judging.judge(parse(log))
+        after = self.look().leader
+        within = None if planned.bar is None else verdict.outage <= planned.bar
+        return Result(planned.name, planned.target, injected, round(healed, 1), before.leader, after, verdict, tuple(problems), log, within)
+
+    def _heal(self, planned: Planned) -> list[str]:
+        """Undo every step, whatever becomes of the others; returns what could not be undone."""
+        failed: list[str] = []
+        for step in planned.heal:
+            try:
+                self._steps.take(step)
+            except ScalingError as error:
+                failed.append(f"{step} failed: {error}")
+        return failed
+
+    def _noted(self, wait: t.Callable[[], object], *, expected: bool = False) -> list[str]:
+        """Wait; what does not come true in time is a problem, unless the fault is of a kind that keeps writers out."""
+        try:
+            wait()
+        except WaitTimeout as error:
+            return [] if expected else [str(error)]
+        return []
+
+    def _start_recorder(self, cluster: seen.Cluster) -> None:
+        client = self._drill.client
+        database = {"connect_timeout": 3, "sslmode": "verify-ca", "sslrootcert": AUTHORITY, **self._drill.database}
+        members = {
+            name: {**database, "host": address(self._drill.subnet, seen.POSTGRES, int(name.rpartition("-")[2])), "tcp_user_timeout": 3000}
+            for name in cluster.names(seen.POSTGRES)
+        }
+        config = recorder.Config(LOG, database, members, writers=self._drill.writers, rate=self._drill.rate)
+        self._execute(["systemctl", "stop", UNIT], may_fail=True)
+        self._execute(["sh", "-c", f"rm -rf {FOLDER} && install -d -m 0700 {FOLDER}"])
+        self._lxd.write_file(client, f"{FOLDER}/recorder.py", inspect.getsource(recorder).encode(), mode="0600")
+        self._lxd.write_file(client, f"{FOLDER}/config.json", json.dumps(dataclasses.asdict(config)).encode(), mode="0600")
+        unit = ["systemd-run", f"--unit={UNIT}", "--collect", "--property=Type=notify", "--property=TimeoutStopSec=120"]
+        self._execute([*unit, "/usr/bin/python3", f"{FOLDER}/recorder.py", f"{FOLDER}/config.json"])
+
+    def _stop_recorder(self) -> str:
+        """End it, which lets it read back, and return its log."""
+        self._execute(["systemctl", "stop", UNIT], may_fail=True)
+        found = self._lxd.read_file(self._drill.client, LOG)
+        self._execute(["rm", "-rf", FOLDER])
+        if found is None:
+            raise ScalingError(f"The recorder in {self._drill.client} left no log; see journalctl -u {UNIT} there.")
+        return found.decode()
+
+    def _execute(self, argv: t.Sequence[str], *, may_fail: bool = False) -> str:
+        code, out, err = self._lxd.execute(self._drill.client, argv, timeout=150)
+        if code != 0 and not may_fail:
+            said = " ".join((err or out).split())[:300]
+            raise ScalingError(f"{argv[0]} in {self._drill.client} failed with exit status {code}: {said}. See journalctl -u {UNIT} there.")
+        return out
+
+    def _writes_flow(self, when: str) -> None:
+        """Wait until writes have been acknowledged for a while without a pause.
+
+        :raises WaitTimeout: they are not
+        """
+        begun = time.time()
+
+        def pauses() -> str:
+            lines = self._execute(["tail", "-n", "1500", LOG]).splitlines()
+            acknowledged = [one["at"] for line in lines if (one := _decoded(line)).get("event") == "ok" and one["at"] >= begun]
+            return flow(acknowledged, time.time())
+
+        wait_for(
+            f"writes to be acknowledged {when}", pauses, lambda words: not words,
+            timeout=self._drill.recover, interval=0.5, clock=self._clock,
+        )  # fmt: skip
+
+    def _wait_healthy(self) -> None:
+        wait_for(
+            "the cluster to be healthy again", self.look, lambda now: not now.problems(), timeout=self._drill.heal, interval=1.0,
+            describe=lambda now: "; ".join(now.problems()), clock=self._clock,
+        )  # fmt: skip
+
+
+def flow(acknowledged: t.Sequence[float], now: float) -> str:
+    """Why writes do not flow: acknowledgements of the last :data:`STEADY` seconds must follow each other within a second."""
+    recent = [moment for moment in acknowledged if moment >= now - STEADY]
+    if not recent:
+        return "none was acknowledged"
+    pause = max(after - before for before, after in zip([now - STEADY, *recent], [*recent, now], strict=True))
+    return f"{len(recent)} were acknowledged, with a pause of {pause:.1f} s" if pause > PAUSE else ""
+
+
+def _decoded(line: str) -> dict[str, t.Any]:
+    """A line of the log; the first and the last of a part may be broken."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

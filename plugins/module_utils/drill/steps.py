@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the steps of a fault do to an instance, through LXD alone. Everything that lasts can be undone, and undoing it twice is no error."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill import cluster as seen
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.faults import Step
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, component_range
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
+
+#: CPU that a starved instance has left
+STARVED = "2ms/100ms"
+ALLOWANCE = "limits.cpu.allowance"
+#: what an instance had before a drill changed it; empty: nothing
+KEPT_CPU, KEPT_DISK = "user.gb.drill.cpu", "user.gb.drill.disk"
+#: MiB that a disk which is to be filled is given beyond what it holds
+SPARE = 32
+BALLAST = "/var/lib/postgresql/gb-drill-ballast"
+PATRONICTL = "patronictl -c /etc/patroni/config.yml"
+SHELL: t.Mapping[str, str] = {
+    "kill-postgres": "kill -9 $(head -n 1 /var/lib/postgresql/*/main/postmaster.pid)",
+    "kill-patroni": "systemctl kill --signal=KILL --kill-who=main patroni.service",
+    # One command for both, so that Patroni has no time to see the other go.
+    "kill-both": (
+        "kill -9 $(systemctl show --property MainPID --value patroni.service) $(head -n 1 /var/lib/postgresql/*/main/postmaster.pid)"
+    ),
+    "kill-etcd": "systemctl kill --signal=KILL --kill-who=main etcd.service",
+    "mend": "nft list tables | grep -q 'inet gb_drill' && nft delete table inet gb_drill || true",
+    # It ends with no space left, as it shall.
+    "fill": f"fallocate -l {2 * SPARE}MiB {BALLAST} || dd if=/dev/urandom of={BALLAST} bs=1M count={2 * SPARE} 2>/dev/null; sync",
+    "clear": f"rm -f {BALLAST}",
+}
+
+
+@dataclasses.dataclass
+class Steps:
+    """Takes steps. ``subnet`` is where instances have their addresses; ``scope`` names the Patroni cluster."""
+
+    lxd: Lxd
+    subnet: str
+    scope: str
+    clock: Clock = dataclasses.field(default_factory=Clock)
+
+    def take(self, step: Step) -> None:
+        """Take one.
+
+        :raises ScalingError: it could not be done, with the reason
+        """
+        special: dict[str, t.Callable[[Step], None]] = {
+            "stop": self._power, "start": self._power, "freeze": self._power, "unfreeze": self._power, "cut": self._cut,
+            "starve": self._starve, "feed": self._feed, "fill": self._fill, "clear": self._clear, "new-leader": self._new_leader,
+            "switchover": self._switchover, "reinit": self._reinit,
+        }  # fmt: skip
+        if step.verb in special:
+            special[step.verb](step)
+        else:
+            self._shell(step.target or self._leader(), SHELL[step.verb], str(step))
+
+    def _leader(self) -> str:
+        leader = seen.look(self.lxd, self.subnet).leader
+        if not leader:
+            raise Refused("Nobody leads, so there is nobody to hit.")
+        return leader
+
+    def _shell(self, name: str, command: str, what: str) -> str:
+        code, out, err = self.lxd.execute(name, ["sh", "-c", command], timeout=60)
+        if code != 0:
+            raise ScalingError(f"The drill could not {what} in {name} (exit status {code}): {' '.join((err or out).split())[:300]}")
+        return out
+
+    def _power(self, step: Step) -> None:
+        wanted = {"stop": "Stopped", "start": "Running", "freeze": "Frozen", "unfreeze": "Running"}[step.verb]
+        if self.lxd.get(f"instances/{step.target}")[0]["status"] != wanted:
+            self.lxd.put(f"instances/{step.target}/state", {"action": step.verb, "force": True, "timeout": 30})
+
+    def _cut(self, step: Step) -> None:
+        addresses = [where for peer in step.peers for where in self._addresses(peer)]
+        rules = {"in": ("input", "saddr"), "out": ("output", "daddr")}
+        made = ["add table inet gb_drill"]
+        for way in step.ways:
+            hook, field = rules[way]
+            made.append(f"add chain inet gb_drill {hook} {{ type filter hook {hook} priority -300; }}")
+            made.append(f"add rule inet gb_drill {hook} ip {field} {{ {', '.join(addresses)} }} drop")
+        code, _out, err = self.lxd.execute(step.target, ["nft", "; ".join(made)], timeout=30)
+        if code != 0:
+            raise ScalingError(f"The drill could not {step}: nft said {' '.join(err.split())[:300]}")
+
+    def _addresses(self, peer: str) -> list[str]:
+        if peer == seen.CLIENT:
+            return ["-".join(component_range(self.subnet, peer))]
+        component, _dash, slot = peer.rpartition("-")
+        return [address(self.subnet, component, int(slot))]
+
+    def _starve(self, step: Step) -> None:
+        config = self.lxd.get(f"instances/{step.target}")[0]["config"]
+        kept = config.get(KEPT_CPU, config.get(ALLOWANCE, ""))
+        self.lxd.patch(f"instances/{step.target}", {"config": {ALLOWANCE: STARVED, KEPT_CPU: kept}})
+
+    def _feed(self, step: Step) -> None:
+        config = self.lxd.get(f"instances/{step.target}")[0]["config"]
+        if KEPT_CPU in config:
+            self.lxd.patch(f"instances/{step.target}", {"config": {ALLOWANCE: config[KEPT_CPU], KEPT_CPU: ""}})
+
+    def _fill(self, step: Step) -> None:
+        """Give the instance a quota a little above what it holds, and fill that; the host's pool never notices."""
+        there = self.lxd.get(f"instances/{step.target}")[0]
+        root = there["expanded_devices"]["root"]
+        driver = self.lxd.get(f"storage-pools/{root['pool']}")[0]["driver"]
+        if driver == "dir":
+            raise Refused(f"The pool {root['pool']} is of the driver dir, which knows no quota: a disk that is full would be the host's.")
+        used = self.lxd.get(f"instances/{step.target}/state")[0]["disk"]["root"]["usage"]
+        kept = there["config"].get(KEPT_DISK, root.get("size", "none"))
+        devices = {**there["devices"], "root": {**root, "size": f"{used // 2**20 + SPARE}MiB"}}
+        self.lxd.patch(f"instances/{step.target}", {"devices": devices, "config": {KEPT_DISK: kept}})
+        self._shell(step.target, SHELL["fill"], str(step))
+
+    def _clear(self, step: Step) -> None:
+        there = self.lxd.get(f"instances/{step.target}")[0]
+        kept = there["config"].get(KEPT_DISK)
+        if kept:
+            root = {key: value for key, value in there["expanded_devices"]["root"].items() if key != "size"}
+            devices = {**there["devices"], "root": {**root, **({"size": kept} if kept != "none" else {})}}
+            self.lxd.patch(f"instances/{step.target}", {"devices": devices, "config": {KEPT_DISK: ""}})
+        self._shell(step.target, SHELL["clear"], str(step))
+
+    def _new_leader(self, step: Step) -> None:
+        wait_for(
+            f"somebody else than {step.target} to lead",
+            lambda: seen.look(self.lxd, self.subnet),
+            lambda now: now.leader not in ("", step.target),
+            timeout=60,
+            describe=lambda now: "; ".join(now.problems()),
+            clock=self.clock,
+        )
+
+    def _switchover(self, step: Step) -> None:
+        now = seen.look(self.lxd, self.subnet)
+        synchronous = [one.name for one in now.members if one.role in ("sync_standby", "quorum_standby")]
+        others = synchronous or [one.name for one in now.members if not one.leads]
+        if not others:
+            raise Refused("There is no standby to switch over to.")
+        command = f"{PATRONICTL} switchover {self.scope} --leader {step.target} --candidate {others[0]} --force"
+        # In the background it outlives this call and not the instance.
+        self._shell(step.target, f"{command} >/dev/null 2>&1 &" if step.ways else command, str(step))
+
+    def _reinit(self, step: Step) -> None:
+        self._shell(step.target, f"{PATRONICTL} reinit {self.scope} {step.target} --force", str(step))
