@@ -115,9 +115,9 @@ def _tiles(report: model.Report, axis: Axis) -> str:
 
 def _tile(name: str, figure: str, more: str = "", kind: str = "", meter: float | None = None) -> str:
     """``figure`` is HTML."""
-    bar = "" if meter is None else f'<div class="meter"><i style="width:{100 * min(max(meter, 0.0), 1.0):.1f}%"></i></div>'
+    gauge = "" if meter is None else f'<div class="meter"><i style="width:{100 * min(max(meter, 0.0), 1.0):.1f}%"></i></div>'
     words = f'<div class="name">{text(name)}</div><div class="figure">{figure}</div><div class="more">{text(more)}</div>'
-    return f'<div class="tile {kind}">{words}{bar}</div>'
+    return f'<div class="tile {kind}">{words}{gauge}</div>'
 
 
 def _size_tile(report: model.Report, last: model.Tick) -> str:

@@ -64,10 +64,10 @@ def _now(report: model.Report) -> list[str]:
     rows = [f"  {'instances':<22} {size}{of}"]
     for name, reading in last.metrics.items():
         share = reading.value / reading.threshold if reading.value is not None and reading.threshold else 0.0
-        bar = "#" * round(20 * min(share, 1.0))
+        filled = "#" * round(20 * min(share, 1.0))
         limit = f"of {plain(reading.words(reading.threshold))}" if reading.threshold is not None else ""
         over = "  OVER" if reading.over else ""
-        rows.append(f"  {plain(model.label(name))[:22]:<22} [{bar:<20}] {plain(reading.words(reading.value))} {limit}{over}")
+        rows.append(f"  {plain(model.label(name))[:22]:<22} [{filled:<20}] {plain(reading.words(reading.value))} {limit}{over}")
     return ["Now", *rows]
 
 
@@ -96,7 +96,7 @@ def _row(name: str, line: str, aside: str) -> str:
 
 def _bins(report: model.Report, axis: Axis) -> list[list[model.Tick]]:
     """The ticks by the column that they stand in; a column that is shorter than the interval has those of the one before it."""
-    bins: list[list[model.Tick]] = [[] for _ in range(COLUMNS)]
+    bins: list[list[model.Tick]] = [[] for _column in range(COLUMNS)]
     for tick in report.ticks:
         bins[min(int(axis.share(tick.time) * COLUMNS), COLUMNS - 1)].append(tick)
     width = (axis.end - axis.begin) / COLUMNS

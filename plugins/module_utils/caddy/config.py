@@ -85,15 +85,17 @@ def require_admin(config: Json, socket: str) -> None:
         )
 
 
-def owned(one: Json, names: Json = OWNED) -> Json:
+def owned(one: Json, names: Json | None = None) -> Json:
     """The part of a handler that a pool describes."""
+    names = OWNED if names is None else names
     there = {name: inner for name, inner in names.items() if name in one}
     found = {name: owned(one[name], inner) if inner and isinstance(one[name], dict) else one[name] for name, inner in there.items()}
     return {name: part for name, part in found.items() if part not in ({}, None)}
 
 
-def foreign(one: Json, names: Json = OWNED) -> Json:
+def foreign(one: Json, names: Json | None = None) -> Json:
     """The rest of a handler, which a pool leaves as it is."""
+    names = OWNED if names is None else names
     rest: Json = {}
     for name, part in one.items():
         if name not in names:

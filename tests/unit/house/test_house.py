@@ -99,6 +99,7 @@ def test_every_default_of_a_role_is_specified_with_the_same_value(role: str) -> 
     # The schema of specs refuses a template as the default of an option that is not text.
     templates = {name for name, value in visible.items() if isinstance(value, str) and "{{" in value}
     stated = {name: documented[name].get("default") for name in visible}
+    assert [name for name in templates if stated[name] is not None and documented[name].get("type", "str") not in ("str", "path")] == []
     assert {name: value for name, value in stated.items() if value is not None or name not in templates} == {
         name: value for name, value in visible.items() if name not in templates or stated[name] is not None
     }
