@@ -111,12 +111,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
     connect,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import (
-    fleet_facts,
     now,
+    read_fleet,
     slots,
-)
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
-    observe,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
     ArgumentSpec,
@@ -128,11 +125,11 @@ SPEC = LXD_SPEC.merge(ArgumentSpec(options={"max_slots": {"type": "int", "defaul
 
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Read the instances and the metrics of the project."""
-    lxd = connect(module.params)
-    observed = observe(lxd)
+    time = now()
+    observed, fleet = read_fleet(connect(module.params), module.params["subnet"])
     return {
-        "time": now(),
-        "fleet": fleet_facts(lxd, observed, module.params["subnet"]),
+        "time": time,
+        "fleet": fleet,
         "slots": slots(observed, module.params["max_slots"]),
     }
 

@@ -12,8 +12,7 @@ from bench_lab import HERE, PROJECT, SUBNET, Lab, seconds
 from bench_results import Record, faster
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import fleet_facts
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import read_fleet
 
 pytest_plugins = ["bench_fixtures"]
 
@@ -23,7 +22,7 @@ COUNT, RUNS = 30, 5
 def read_facts() -> None:
     """As lxc_botserver_info does it, connecting included; every instance must have its figures."""
     lxd = connect({"engine": "lxd", "project": PROJECT})
-    fleet = fleet_facts(lxd, observe(lxd), SUBNET)
+    _observed, fleet = read_fleet(lxd, SUBNET)
     unread = [one["name"] for one in fleet if not _has_figures(one)]
     assert (len(fleet), unread) == (COUNT, [])
 

@@ -198,13 +198,11 @@ class Run:
     # --- read and decide -------------------------------------------------------------------------------------------
 
     def _read(self) -> Seen:
-        observed = observe(self._lxd)
         moment = self._ports.now()
-        with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-            said = pool.submit(self._traffic, observed)
+        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
             others = pool.submit(sources.read_all, self._lxd, self._job.sources, moment)
-            facts = fleet.fleet_facts(self._lxd, observed, self._job.how.spec.subnet)
-            seen = Seen(observed, facts, said.result(), others.result(), moment)
+            observed, facts = fleet.read_fleet(self._lxd, self._job.how.spec.subnet)
+            seen = Seen(observed, facts, self._traffic(observed), others.result(), moment)
         for why in traffic.silent(seen.traffic):
             self._fail("proxy", why)
         for one in seen.readings:

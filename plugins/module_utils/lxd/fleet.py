@@ -9,6 +9,7 @@ All memory is in LXD: ``user.gb.*`` of the instances. Nothing is counted by any 
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import datetime
 import time
@@ -28,6 +29,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     File,
     Instance,
     InstanceSpec,
+    observe,
     plan,
     rules_file,
 )
@@ -299,13 +301,25 @@ def open_gates(lxd: Lxd, names: t.Iterable[str]) -> frozenset[str]:
     return frozenset(is_open)
 
 
-def fleet_facts(lxd: Lxd, observed: t.Mapping[str, Instance], subnet: str) -> list[dict[str, t.Any]]:
-    """Every instance of the fleet with its usage, in the shape that lxc_botserver_info documents.
+def read_fleet(lxd: Lxd, subnet: str) -> tuple[dict[str, Instance], list[dict[str, t.Any]]]:
+    """All instances of the project, and of those of the fleet the usage, in the shape that lxc_botserver_info documents.
 
-    Processor time comes with the instances. Memory comes from ``/1.0/metrics`` (which LXD computes at most every 8 s),
-    because only there it is told apart from the page cache. Both are one request whatever the size of the fleet.
+    Processor time comes with the instances. Memory comes from ``/1.0/metrics`` (which LXD computes at most every 8 s, too seldom
+    for a rate), because only there it is told apart from the page cache. Both are one request whatever the size of the fleet,
+    and LXD answers them at once.
     """
-    metrics = _metrics(lxd)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+        metrics = pool.submit(_metrics, lxd)
+        observed = observe(lxd)
+        return observed, _fleet(observed, metrics.result(), subnet)
+
+
+def fleet_facts(lxd: Lxd, observed: t.Mapping[str, Instance], subnet: str) -> list[dict[str, t.Any]]:
+    """As :func:`read_fleet`, of instances that have been read already."""
+    return _fleet(observed, _metrics(lxd), subnet)
+
+
+def _fleet(observed: t.Mapping[str, Instance], metrics: t.Mapping[str, t.Mapping[str, float]], subnet: str) -> list[dict[str, t.Any]]:
     ours = [(slot, instance) for instance in observed.values() if (slot := slot_of(instance)) is not None]
     return [_facts(slot, instance, metrics.get(instance.name, {}), subnet) for slot, instance in sorted(ours, key=lambda item: item[0])]
 
