@@ -290,12 +290,15 @@ def _pylxd_client(engine: Engine, url: str, options: t.Mapping[str, t.Any], time
             )
         endpoint, security = "http+unix://" + quote(path, safe=""), {}
     else:
-        endpoint, security = url, _https_options(options)
+        endpoint, security = url.rstrip("/"), _https_options(options)
     import requests.exceptions
 
     pylxd = _pylxd()
     try:
-        return pylxd.Client(endpoint=endpoint, timeout=timeout, **security)
+        # Else REQUESTS_CA_BUNDLE would take the place of the certificate that is pinned, and a proxy that of the daemon.
+        session = pylxd.client.get_session_for_url(endpoint, **security)
+        session.trust_env = False
+        return pylxd.Client(endpoint=endpoint, timeout=timeout, session=session, **security)
     except (pylxd.exceptions.ClientConnectionFailed, requests.exceptions.RequestException) as error:
         raise Unreachable(f"{engine.title} does not answer at {url}: {error}. Is its daemon running?", tried=[url]) from error
     except OSError as error:
