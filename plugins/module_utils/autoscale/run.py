@@ -16,7 +16,15 @@ import functools
 import time
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, journal, lock, place, sources, traffic
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import (
+    controller,
+    failover,
+    journal,
+    lock,
+    place,
+    sources,
+    traffic,
+)
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import Actor, Failure, How
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
@@ -99,6 +107,7 @@ class Seen:
     traffic: list[traffic.Entry]
     readings: list[dict[str, t.Any]]
     time: float
+    primary: str = ""
 
     @property
     def proxies(self) -> list[str]:
@@ -135,6 +144,7 @@ class Run:
         self._said: list[str] = []
         # What the phases come to, in their order; the log tells as much of it as there is when one fails.
         self._settings: LoadedSettings | None = None
+        self._healing = failover.Healing()
         self._seen: Seen | None = None
         self._actor: Actor | None = None
         self._tick: Tick | None = None
@@ -181,6 +191,7 @@ class Run:
         before, note = from_json(keys.get(lock.STATE_KEY))
         self._said += [note] if note else []
         self._tick = decided = self._decided(before, seen, settings)
+        self._plan_healing(keys, seen)
         if self._check:
             return
         self._act(decided, seen, actor, settings)
@@ -199,10 +210,15 @@ class Run:
 
     def _read(self) -> Seen:
         moment = self._ports.now()
-        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
             others = pool.submit(sources.read_all, self._lxd, self._job.sources, moment)
             observed, facts = fleet.read_fleet(self._lxd, self._job.how.spec.subnet)
-            seen = Seen(observed, facts, self._traffic(observed), others.result(), moment)
+            leads = pool.submit(failover.primary, self._lxd, observed, self._job.how.spec.subnet)
+            said = self._traffic(observed)
+            primary, why_unknown = leads.result()
+            seen = Seen(observed, facts, said, others.result(), moment, primary)
+        if why_unknown:
+            self._fail("source", why_unknown)
         for why in traffic.silent(seen.traffic):
             self._fail("proxy", why)
         for one in seen.readings:
@@ -269,7 +285,7 @@ class Run:
     def _act(self, decided: Tick, seen: Seen, actor: Actor, settings: LoadedSettings) -> None:
         decision = decided.decision
         steps = decision.start or decision.drain or self._job.restart
-        if steps:
+        if steps or self._healing.slots:
             self._record(decided.state, settings)
         actor.repair(seen.observed)
         if decision.drain or self._job.restart:
@@ -285,9 +301,52 @@ class Run:
         for slot in self._job.restart:
             actor.drain([slot], observe(self._lxd), "start")
             self._until_gone(actor, {slot})
+        if not decision.drain and not draining:
+            self._heal(actor, settings, decided.state)
         if not steps and not draining and self._job.warm:
             # In idle time one warm slot is made or renewed, so that the next tick is not kept waiting.
             actor.keep_warm(seen.observed, self._job.warm, 1)
+
+    def _plan_healing(self, keys: store.Keys, seen: Seen) -> None:
+        """What a failover of the database leaves to be done; what is renewed by hand anyway is not renewed twice."""
+        before, note = failover.from_text(keys.get(failover.KEY))
+        self._healing, words = failover.plan(before, seen.primary, self._slots(seen.observed, "active"))
+        for slot in self._job.restart:
+            self._healing = self._healing.without(slot)
+        self._said += [text for text in (note, words) if text]
+
+    def _heal(self, actor: Actor, settings: LoadedSettings, state: State) -> None:
+        """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
+
+        A fleet of one gets a second instance meanwhile, where there may be one. Each slot is noted as done before the next one is begun.
+        """
+        if not self._healing.slots or not self._seen or not self._seen.primary:
+            return
+        _require_proxies(self._seen)
+        spare = self._spare()
+        for slot in [*actor.start(spare, self._seen.observed)] if spare else []:
+            self._said.append(f"Slot {slot} serves while the only other one is renewed.")
+        for slot in self._healing.slots:
+            actor.drain([slot], observe(self._lxd), "start")
+            self._until_gone(actor, {slot})
+            self._healing = self._healing.without(slot)
+            self._record(state, settings)
+            if any(one.kind in FATAL for one in actor.failures):
+                return
+        if spare:
+            actor.drain(spare, observe(self._lxd), self._job.how.keeps)
+            self._until_gone(actor, {*spare})
+
+    def _spare(self) -> list[int]:
+        """A slot to start before the only one that serves is taken out; none where others serve, or where there may be no other."""
+        observed = observe(self._lxd)
+        active, limit = self._slots(observed, "active"), self._job.how.spec.max_slots
+        if len(active) != 1:
+            return []
+        if limit < 2:
+            self._said.append("There may be one instance only (scale-max-instances), so visitors wait while it is renewed.")
+            return []
+        return [slot for slot in fleet.choose_slots(observed, self._job.how.spec, None, 2) if slot not in active][:1]
 
     def _leaving(self, decision: Decision) -> dict[str, list[int]]:
         """The slots to drain by what becomes of them: those that were replaced because they were ill are kept for inspection."""
@@ -320,7 +379,7 @@ class Run:
     # --- record and tell -------------------------------------------------------------------------------------------
 
     def _record(self, state: State, settings: LoadedSettings, **more: str | None) -> None:
-        keys = {**more, lock.SETTINGS_KEY: settings.recorded}
+        keys = {**more, lock.SETTINGS_KEY: settings.recorded, **({failover.KEY: self._healing.text()} if self._healing.primary else {})}
         lock.record(self._lxd, self._path, state.as_dict(), self._job.holder, self._ports.now(), more=keys)
 
     def _fail(self, kind: str, text: str) -> None:
@@ -372,7 +431,7 @@ class Run:
         did = self._actor.did if self._actor is not None else []
         failed = {str(one.slot): one.reason for one in self._failures if one.kind in FATAL}
         decision = self._tick.decision
-        planned = bool(decision.start or decision.drain or self._job.restart)
+        planned = bool(decision.start or decision.drain or self._job.restart or self._healing.slots)
         result = {
             "changed": planned if self._check else bool(did),
             "decision": decision.as_dict(),

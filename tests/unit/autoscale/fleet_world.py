@@ -58,6 +58,8 @@ class World:
         self.gone_at: int | None = None
         self.refuse: dict[str, str] = {}
         self.requests = 0
+        #: what members of the database say of their primary; empty: nobody leads
+        self.primary = ""
         self._lock = threading.RLock()
         for name in proxies:
             self.add(name, component="proxy")
@@ -210,6 +212,8 @@ class World:
             return 0, "", ""
         if instance in self.silent:
             raise Unreachable(f"{instance} gave no answer")
+        if instance.startswith("postgres-"):
+            return 0, f"{self.primary}\n" if self.primary else "", ""
         return self._asked(argv[3], list(argv[4:]))
 
     def _asked(self, what: str, words: list[str]) -> tuple[int, str, str]:
