@@ -107,9 +107,10 @@ class Visitors:
 class Fleet:
     """One proxy and three botservers, as site.yml brought them up."""
 
-    def __init__(self, lxd: Lxd, trust: ssl.SSLContext) -> None:
+    def __init__(self, lxd: Lxd, root: str) -> None:
         self.lxd = lxd
-        self._trust = trust
+        self.root = root
+        self._trust = ssl.create_default_context(cadata=root)
 
     def ask(self, path: str, method: str = "GET", source: str = "127.0.0.1", **headers: str) -> tuple[int, dict[str, str], str]:
         """One HTTPS request from an address of loopback: status, headers in lower case, body."""
@@ -169,7 +170,7 @@ def fleet() -> Fleet:
     lxd = connect({"engine": "lxd", "project": PROJECT})
     certificate = lxd.read_file("proxy-1", CERTIFICATE)
     assert certificate, "Caddy has not made its authority"
-    return Fleet(lxd, ssl.create_default_context(cadata=certificate.decode()))
+    return Fleet(lxd, certificate.decode())
 
 
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:

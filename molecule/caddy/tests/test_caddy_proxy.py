@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pathlib
 import socket
 import ssl
+import subprocess
 import typing as t
+import urllib.request
 
 from caddy_fleet import HTTPS, WORK, Fleet
 
@@ -65,9 +69,11 @@ def test_killed_in_the_middle_of_storing_it_starts_and_the_next_run_repairs(flee
 
 def test_a_second_server_on_our_port_is_found_and_named(fleet: Fleet) -> None:
     """Caddy would start beside it without a word, and the two would share the connections."""
-    second = "systemd-run --unit=second --property=Type=exec /usr/local/bin/caddy respond --listen :443 hello"
-    fleet.run("proxy-1", "sh", "-c", second)
+    likewise = "--property=User=caddy --property=AmbientCapabilities=CAP_NET_BIND_SERVICE --setenv=HOME=/var/tmp"
+    fleet.run("proxy-1", "sh", "-c", f"systemd-run --unit=second {likewise} /usr/local/bin/caddy respond --listen :443 hello")
     try:
+        listening = ("ss", "-Hltn", "sport = :443")
+        wait_for("two to listen", lambda: fleet.run("proxy-1", *listening), lambda seen: len(seen.splitlines()) == 2, timeout=15)
         said = fleet.play("--tags", "caddy", fails=True)
         assert "443" in said and "caddy (pid" in said
     finally:
@@ -136,3 +142,63 @@ def test_a_certificate_comes_from_an_authority_that_speaks_acme(fleet: Fleet) ->
         finally:
             fleet.play("--tags", "caddy")
     assert fleet.ask("/api/demo/echo")[0] == 200
+
+
+@contextlib.contextmanager
+def http3(fleet: Fleet) -> t.Iterator[int]:
+    """A Caddy on this host that passes requests on to the published port by HTTP/3, and its own port."""
+    binaries = sorted(
+        pathlib.Path("~/.cache/generalbots.scaling/caddy").expanduser().glob("*/caddy"), key=lambda path: path.stat().st_mtime
+    )
+    (WORK / "client").mkdir(parents=True, exist_ok=True)
+    (WORK / "client/root.crt").write_text(fleet.root)
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = int(one.getsockname()[1])
+    tls = {"ca": {"provider": "file", "pem_files": [str(WORK / "client/root.crt")]}, "server_name": "localhost"}
+    passing = {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": f"127.0.0.1:{HTTPS}"}],
+        "transport": {"protocol": "http", "versions": ["3"], "tls": tls},
+        "headers": {"request": {"set": {"Host": ["localhost"]}}},
+    }
+    server = {"listen": [f"127.0.0.1:{port}"], "automatic_https": {"disable": True}, "routes": [{"handle": [passing]}]}
+    config = {"admin": {"disabled": True}, "apps": {"http": {"servers": {"client": server}}}}
+    (WORK / "client/caddy.json").write_text(json.dumps(config))
+    environment = {**os.environ, "HOME": str(WORK / "client")}
+    with (
+        (WORK / "client/log").open("wb") as log,
+        subprocess.Popen(
+            [str(binaries[-1]), "run", "--config", str(WORK / "client/caddy.json")], env=environment, stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            yield port
+        finally:
+            process.terminate()
+
+
+def test_http_3_is_published_where_it_is_asked_for(fleet: Fleet) -> None:
+    wanted = {"gb_http_versions": ["h1", "h2", "h3"], "gb_settings_overrides": {"rate-limit-by": "session"}}
+    fleet.play("--tags", "instances,caddy", "-e", json.dumps(wanted))
+    try:
+        assert f'h3=":{HTTPS}"' in fleet.ask("/api/demo/echo")[1]["alt-svc"]
+        with http3(fleet) as port:
+            url = f"http://127.0.0.1:{port}/api/demo/echo?by=http3"
+            status = wait_for("an answer by HTTP/3", lambda: status_of(url), lambda seen: seen == 200, timeout=20)
+        assert status == 200
+        lines = wait_for("the log", lambda: by_http3(fleet), bool, timeout=5)
+        assert {str(dict(line["request"])["proto"]) for line in lines} == {"HTTP/3.0"}  # type: ignore[call-overload]
+    finally:
+        fleet.play("--tags", "instances,caddy")
+
+
+def status_of(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except OSError:
+        return 0
+
+
+def by_http3(fleet: Fleet) -> list[dict[str, object]]:
+    return [line for line in access_log(fleet) if "by=http3" in str(line["request"])]
