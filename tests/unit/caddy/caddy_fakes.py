@@ -118,12 +118,13 @@ def fake_binary(folder: pathlib.Path, version: str = "v2.11.9 h1:abc=") -> str:
 
 
 class Upstream:
-    """A botserver that answers 200 with its name, counts, and can be told to fail, or to fail its health check alone."""
+    """A botserver that answers 200 with its name and counts; it can be told to fail, to fail its checks alone, or to hang up."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.status = 200
         self.ready = True
+        self.drops = False
         self.hits = 0
         self.checks = 0
         self.headers: list[dict[str, str]] = []
@@ -152,6 +153,9 @@ def upstream(name: str, host: str = "127.0.0.1", port: int = 0) -> t.Iterator[Up
                 one.hold.wait(20)
             one.hits += self.path != "/api/health-check"
             one.checks += self.path == "/api/health-check"
+            if one.drops:
+                self.close_connection = True
+                return
             one.headers.append({name.lower(): value for name, value in self.headers.items()})
             body = one.name.encode()
             status = 503 if self.path == "/api/health-check" and not one.ready else one.status

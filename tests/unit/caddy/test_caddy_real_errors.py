@@ -110,6 +110,23 @@ def test_a_body_that_is_too_large_is_refused_where_a_route_says_so(call: Call, c
                 assert link.getresponse().status == status
 
 
+def test_what_was_sent_is_repeated_only_if_it_reads(call: Call, caddy: RealCaddy) -> None:
+    """The first instance takes requests and closes the connection: a GET is answered by the other, a POST by nobody."""
+    with two(call, caddy) as instances:
+        broken, other = instances[0][0], instances[1][0]
+        broken.drops = True
+        before = broken.hits
+        assert [caddy.get("/api/x")[0] for _ in range(4)] == [200] * 4
+        assert broken.hits > before, "nothing was tried that could have been repeated"
+        until("its failure to be forgotten", lambda: caddy.get("/api/x")[0] == 200 and broken.hits > before + 2)
+        broken.drops = False
+        until("both to serve", lambda: {caddy.get("/api/x")[2] for _ in range(4)} == {"botserver-1", "botserver-2"})
+        broken.drops = True
+        taken = broken.hits + other.hits
+        answers = [caddy.get("/api/x", method="POST")[0] for _ in range(4)]
+        assert sorted(answers) == [200, 200, 200, 503] and broken.hits + other.hits == taken + 4
+
+
 def test_an_instance_that_answers_500_is_left_out_by_its_breaker(call: Call, caddy: RealCaddy) -> None:
     settings = {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 3, "circuit-breaker-timeout": 2}
     with two(call, caddy, settings=settings) as instances:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
+import pathlib
 import socket
 import time
 import typing as t
 
 import pytest
 from caddy_fakes import Call
-from caddy_real import RealCaddy, configure, needs_caddy, slot, until
+from caddy_real import RealCaddy, binary, configure, needs_caddy, real_caddy, slot, until
 
 pytestmark = needs_caddy
 pytest_plugins = ["caddy_fixtures"]
@@ -171,6 +171,36 @@ def test_counts_outlive_a_change_of_the_configuration(call: Call, caddy: RealCad
         assert statuses(caddy, 1) == [429]
 
 
-def test_each_of_several_proxies_has_its_share(caddy: RealCaddy) -> None:
-    text = json.dumps(caddy.role(settings=LIMITS, gb_rate_limit_proxies=2)["__caddy_site"]["config"])
-    assert {int(number) for number in re.findall(r'"max_events": ([0-9]+)', text)} == {3, 500}
+@contextlib.contextmanager
+def second(caddy: RealCaddy) -> t.Iterator[RealCaddy]:
+    """Another proxy before the same slots."""
+    program = binary()
+    assert program is not None
+    with real_caddy(program) as one:
+        one.port, one.gate = caddy.port, caddy.gate
+        yield one
+
+
+def alternating(proxies: t.Sequence[RealCaddy], count: int) -> int:
+    """How many of so many requests pass that a visitor sends to the proxies in turn."""
+    return [proxies[turn % len(proxies)].get("/")[0] for turn in range(count)].count(200)
+
+
+def test_each_of_several_proxies_has_its_share(call: Call, caddy: RealCaddy) -> None:
+    """Of 5 for two: 3 each, one more than the limit, which is the bound."""
+    with limited(call, caddy, {"gb_rate_limit_proxies": 2}), second(caddy) as other:
+        configure(call, other, settings=LIMITS, gb_rate_limit_proxies=2)
+        until("it to serve as well", lambda: other.get("/", source="127.0.9.9")[0] == 200)
+        assert alternating([caddy, other], 12) == 6
+
+
+def test_proxies_with_a_storage_in_common_tell_each_other(call: Call, caddy: RealCaddy, tmp_path: pathlib.Path) -> None:
+    """Until they have, each lets the whole limit pass: never more than twice the limit, and nothing more when they have."""
+    shared = {"keys": {}, "paths": {}, "proxies": 2, "storage": {"module": "file_system", "root": str(tmp_path)}, "sync": 0.5}
+    with limited(call, caddy, {"caddy_rate_limit": shared}), second(caddy) as other:
+        configure(call, other, settings=LIMITS, caddy_rate_limit=shared)
+        until("it to serve as well", lambda: other.get("/", source="127.0.9.9")[0] == 200)
+        assert statuses(caddy, 5) == [200] * 5
+        assert 0 <= statuses(other, 8).count(200) <= 5
+        until("both to know", lambda: statuses(caddy, 1) + statuses(other, 1) == [429, 429])
+        assert alternating([caddy, other], 6) == 0
