@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint caddy programs unit sanity molecule bench bench-replay docs destroy freeze clean
+.PHONY: help venv demo test lint caddy programs unit real sanity molecule bench bench-replay docs destroy freeze clean
 
 BIN := $(CURDIR)/.venv/bin
 STEP := tools/step.sh
@@ -45,6 +45,9 @@ programs: venv ## install Chromium and unpack promtool, once; the unit tests the
 
 unit: venv ## unit tests and the content of the artifact
 	@$(STEP) unit $(BIN)/python -m pytest -n auto --dist loadfile tests/unit
+
+real: venv ## try the real botserver in LXD containers (GB_BOTSERVER_BINARY=/path/to/botserver)
+	@$(STEP) real tools/real.sh
 
 sanity: venv ## ansible-test sanity, without downloads from elsewhere than the package registry
 	@$(STEP) sanity $(BIN)/python tools/sanity.py

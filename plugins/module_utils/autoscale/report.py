@@ -285,7 +285,7 @@ def _tick(data: Mapping) -> Tick:
         metrics={str(name): _reading(one) for name, one in (data.get("metrics") or {}).items()},
         guards=tuple(str(one["name"]) for one in data.get("guards") or ()),
         alert=bool(data.get("alert")),
-        notes=notes if data.get("reason") else (),
+        notes=tuple(note for note in notes if data.get("reason") and note not in data["reason"]),
         errors=_errors(data.get("errors")),
         took=number(data.get("took_seconds")),
         holder=str(data.get("holder") or ""),
@@ -326,6 +326,12 @@ def duration(seconds: float) -> str:
 Said = t.Iterator[Concern]
 
 
+def _fault(tick: Tick) -> str:
+    """What went wrong in a tick: the kinds, and the words that were found for it."""
+    words = " ".join(tick.notes) if tick.rule else tick.reason
+    return ", ".join(tick.errors) + (f": {words}" if words else ".")
+
+
 def _unreadable_state(report: Report) -> Said:
     if report.trouble:
         yield Concern(f"The present state could not be read; what follows is the log alone. {report.trouble}", grave=True)
@@ -343,7 +349,7 @@ def _last_tick(report: Report) -> Said:
     if report.last is None:
         return
     if report.last.errors:
-        yield Concern(f"The last tick went wrong: {'; '.join(report.last.errors)}.", grave=True)
+        yield Concern(f"The last tick went wrong: {_fault(report.last)}", grave=True)
     if report.last.alert:
         yield Concern(f"The autoscaler asks for help: {report.last.reason}", grave=True)
     unknown = [label(name) for name, reading in report.last.metrics.items() if not reading.known]
@@ -375,9 +381,8 @@ def _controls(report: Report) -> Said:
 def _recent(report: Report) -> Said:
     recent = [tick for tick in report.ticks[:-1] if tick.errors and tick.time >= report.now - HOUR]
     if recent:
-        yield Concern(
-            f"{len(recent)} tick{'s' if len(recent) > 1 else ''} went wrong in the last hour, the latest: {recent[-1].errors[0]}."
-        )
+        ticks = f"{len(recent)} tick{'s' if len(recent) > 1 else ''}"
+        yield Concern(f"{ticks} went wrong in the last hour, the latest: {_fault(recent[-1])}")
     reversals = report.reversals(report.now - HOUR)
     if reversals >= FLAPPING:
         yield Concern(f"Flapping: {reversals} steps in the last hour undid the step before. Thresholds may lie too close together.")

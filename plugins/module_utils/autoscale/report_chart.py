@@ -239,7 +239,7 @@ def _broken(column: Column, axis: Axis, scale: Scale, value: float | None) -> t.
 
 def instances_panel(report: model.Report, axis: Axis, points: t.Sequence[Column]) -> Panel:
     """The fleet's size, what it was meant to be, and its bounds."""
-    peak = max((max(one.size, one.wish) for one in points), default=1)
+    peak = max((max(one.size, one.wish) for one in points), default=0) or 1
     low, high = (model.number(report.settings.get(f"scale-{name}-instances")) for name in ("min", "max"))
     fits = high is not None and high <= max(2.5 * peak, peak + 4)
     scale = Scale(max(high if fits and high else 1.4 * peak, peak) * 1.12)
@@ -250,7 +250,7 @@ def instances_panel(report: model.Report, axis: Axis, points: t.Sequence[Column]
         *(stroke("bound", f"M0 {scale.y(value):.1f}L{WIDTH:g} {scale.y(value):.1f}") for value, _name in bounds),
     ]
     heights = tuple((scale.y(value) / HEIGHT, f"{name} {value:.0f}", "") for value, name in bounds)
-    says = f"Instances from {min(one.size for one in points)} to {peak}" if points else "Instances: unknown"
+    says = f"Instances from {min(one.size for one in points)} to {max(one.size for one in points)}" if points else "Instances: unknown"
     mean = f"mean {report.mean_instances:.1f}" if report.mean_instances is not None else ""
     now = f"now {report.last.current}" if report.last else ""
     aside = ", ".join(part for part in (now, mean, f"max {high:.0f}" if high and not fits else "") if part)

@@ -104,6 +104,11 @@ class Seen:
     settings: Mapping
     counters: Counters
 
+    @property
+    def decided(self) -> bool:
+        """Whether the tick came to a decision; one that failed before only says that it was there, and when."""
+        return bool(self.decision.get("rule"))
+
     @functools.cached_property
     def metrics(self) -> t.Mapping[str, Mapping]:
         """The decision's metrics by name."""
@@ -211,7 +216,13 @@ def _cpu_usage(seen: Seen) -> Values:
     return each or ({} if mean is None else {(): mean})
 
 
+def _action(seen: Seen) -> tuple[t.Any, ...]:
+    return (seen.decision.get("action"),) if seen.decided else ()
+
+
 def _by_state(seen: Seen) -> Values:
+    if not seen.decided and not seen.fleet:
+        return {}
     count = collections.Counter(str(one.get("state")) for one in seen.fleet)
     return {_labels(state=name): float(count[name]) for name in STATES}
 
@@ -252,7 +263,7 @@ def _failed(seen: Seen) -> int:
 
 def _decisions(seen: Seen) -> Values:
     """The decision of this tick, if it came to one; there are as many series as the policy has rules."""
-    if not seen.decision:
+    if not seen.decided:
         return {}
     return {_labels(action=str(seen.decision.get("action")), rule=str(seen.decision.get("rule"))): 1.0}
 
@@ -272,7 +283,7 @@ FAMILIES: tuple[Family, ...] = (
     _own("last_tick_duration_seconds", "gauge", "What the last tick took.", _plain(lambda seen: seen.took)),
     _own("check_interval_seconds", "gauge", "Time from one tick to the next.", _setting("scale-check-interval")),
     _own("enabled", "gauge", "Whether the autoscaler may change the fleet.", _setting("scale-enabled")),
-    _own("decision", "gauge", "1 for what the last tick decided.", _one_of("action", ACTIONS, lambda seen: (seen.decision.get("action"),))),
+    _own("decision", "gauge", "1 for what the last tick decided.", _one_of("action", ACTIONS, _action)),
     _own("rule_info", "gauge", "The rule that spoke in the last tick.", _rule),
     _own("guard", "gauge", "1 for each guard that held a step back in the last tick.", _guards),
     _own("alert", "gauge", "1 if the last tick wants somebody to look.", _plain(lambda seen: bool(seen.decision.get("alert")))),
@@ -284,7 +295,7 @@ FAMILIES: tuple[Family, ...] = (
         "metrics_unknown",
         "gauge",
         "Metrics that are not known of everyone they were asked of.",
-        _plain(lambda seen: sum(not _known(one) for one in seen.metrics.values())),
+        _plain(lambda seen: sum(not _known(one) for one in seen.metrics.values()) if seen.decided else None),
     ),
     _own("paused", "gauge", "1 for each direction in which steps are paused.", _one_of("direction", DIRECTIONS, _paused)),
     _own(

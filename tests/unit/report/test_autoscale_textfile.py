@@ -103,6 +103,15 @@ def test_counters_go_on_from_the_text_that_is_replaced() -> None:
     assert one(third, "scaling_errors", project="p") == 3
 
 
+def test_a_tick_that_failed_before_it_decided_says_only_that_it_was_there() -> None:
+    failed = {"time": NOW, "action": "hold", "alert": True}
+    text = render(failed, [], {}, 0.1, {"engine": 1})
+    names = {name for name, _labels in read(text)}
+    assert not names & {OWN + "decisions_total", OWN + "metrics_unknown", "generalbots_fleet_instances", OWN + "rule_info"}
+    assert [one(text, OWN + "decision", action=action) for action in ("out", "in", "hold")] == [0, 0, 0]
+    assert (one(text, OWN + "last_tick_timestamp_seconds"), one(text, OWN + "alert"), one(text, "scaling_errors")) == (NOW, 1, 1)
+
+
 def test_what_could_not_be_read_is_no_failed_step() -> None:
     text = tick(errors={"source": 1, "proxy": 1, "settings": 1, "unready": 1})
     assert one(text, "scaling_errors") == 1

@@ -56,6 +56,18 @@ def test_a_tick_that_saw_nothing_keeps_the_size_of_the_one_before() -> None:
     assert (report.last.current, report.last.desired, report.last.mood, report.last.reason) == (3, 3, "error", "LXD does not answer.")
 
 
+def test_what_went_wrong_is_told_in_the_words_that_were_found_for_it() -> None:
+    blind = {"time": NOW, "action": "hold", "notes": ["LXD does not answer."], "errors": {"engine": 1}}
+    assert "The last tick went wrong: engine: LXD does not answer." in said(built(blind))
+    failed = line(action="out", errors={"start": 2}, notes=["Slot 3: no space."])
+    assert "The last tick went wrong: start (2): Slot 3: no space." in said(built(failed))
+
+
+def test_a_note_that_the_reason_has_in_it_is_not_told_twice() -> None:
+    report = built(line(reason="CPU unknown (it cannot be read).", notes=["it cannot be read", "another"]))
+    assert report.ticks[0].notes == ("another",)
+
+
 def test_the_fleet_of_lxd_gets_the_load_that_the_last_tick_saw() -> None:
     seen = [{"name": "botserver-1", "cpu": 44.0, "state": "active"}, {"name": "botserver-2", "cpu": 50.0, "state": "active"}]
     there = [{"name": "botserver-1", "state": "draining"}]

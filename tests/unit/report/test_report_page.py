@@ -161,6 +161,15 @@ def test_an_empty_history_is_a_page_that_says_so() -> None:
     assert "no tick in the last 24 h" in report_text.render(report, datetime.UTC)
 
 
+def test_ticks_that_never_saw_an_instance_are_drawn() -> None:
+    blind = {"action": "hold", "alert": True, "notes": ["config.csv is broken."], "errors": {"settings": 1}}
+    report = model.build(builders.text({"time": NOW - 30 * index, **blind} for index in range(3)), NOW, 24)
+    parsed = Page(page(report))
+    assert (parsed.open, parsed.wrong, parsed.tags.count("svg")) == ([], [], 2)
+    assert "config.csv is broken." in "".join(parsed.texts)
+    assert "config.csv is broken." in report_text.render(report, datetime.UTC)
+
+
 def test_a_single_tick_is_drawn() -> None:
     report = model.build(builders.text([line()]), NOW, 24)
     assert Page(page(report)).tags.count("svg") == 5

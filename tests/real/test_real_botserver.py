@@ -1,0 +1,110 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real botserver without its database, and how it ends: what the demo botserver's knobs imitate.
+
+Only where ``make real`` has brought one up in the project gb-real; otherwise skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import subprocess
+import time
+import typing as t
+import urllib.parse
+
+import pytest
+import websockets.exceptions
+import websockets.sync.client
+
+REAL = os.environ.get("GB_BOTSERVER_URL", "")
+PROJECT, BOTSERVER, BACKEND = "gb-real", "botserver-1", "backend-1"
+DATABASE = "postgresql@15-main"
+PATIENCE = 60.0
+
+pytestmark = pytest.mark.skipif(not REAL, reason="no real botserver: GB_BOTSERVER_URL names none (make real brings one up)")
+
+
+def inside(instance: str, *command: str) -> str:
+    """What a command in an instance prints."""
+    run = ["lxc", "--project", PROJECT, "exec", instance, "--", *command]
+    return subprocess.run(run, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout.strip()
+
+
+def ask(path: str) -> tuple[int, dict[str, t.Any], float]:
+    """Status, body and seconds."""
+    address = urllib.parse.urlsplit(REAL)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE)
+    begun = time.monotonic()
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read() or "{}"), time.monotonic() - begun
+
+
+def healthy() -> None:
+    """Wait until it is."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if ask("/api/health")[0] == 200:
+                return
+        assert time.monotonic() < end, f"not healthy within {PATIENCE} s"
+        time.sleep(0.1)
+
+
+def sessions() -> int:
+    """How many sessions the database has."""
+    return int(inside(BACKEND, "su", "postgres", "-c", "psql -qAt botserver -c 'SELECT count(*) FROM user_sessions'"))
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> t.Iterator[None]:
+    """After each test the database runs, and a botserver that was started after it."""
+    yield
+    inside(BACKEND, "systemctl", "start", DATABASE)
+    inside(BOTSERVER, "systemctl", "restart", "botserver")
+    healthy()
+
+
+def test_without_its_database_it_is_unhealthy_after_five_seconds_and_alive() -> None:
+    """So a health check with a timeout of 5 s or less sees no answer at all; the demo's knobs: fail_health, hang_health 5."""
+    healthy()
+    inside(BACKEND, "systemctl", "stop", DATABASE)
+    status, body, took = ask("/api/health")
+    assert (status, body["status"], body["database"]) == (503, "degraded", False)
+    assert 4.0 < took < 7.0
+    assert ask("/health")[0] == 200
+
+
+def test_after_a_failover_it_stores_no_session_and_nothing_shows_it() -> None:
+    """The demo's knob failover_trap; why a fleet is restarted after a failover."""
+    healthy()
+    before = sessions()
+    assert ask("/api/auth?bot_name=default")[0] == 200
+    assert sessions() == before + 1
+    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'gbuser'"
+    assert int(inside(BACKEND, "su", "postgres", "-c", f'psql -qAt -c "{cut}"')) > 0
+    for _again in range(3):
+        assert ask("/api/auth?bot_name=default")[0] == 200
+    assert ask("/api/health")[0] == 200
+    assert sessions() == before + 1
+
+
+def test_sigterm_ends_it_at_once_and_cuts_websockets_without_a_word() -> None:
+    healthy()
+    address = REAL.replace("http", "ws", 1)
+    query = "session_id=00000000-0000-0000-0000-000000000001&user_id=00000000-0000-0000-0000-000000000002&bot_name=default"
+    with websockets.sync.client.connect(f"{address}/ws/default?{query}", open_timeout=PATIENCE, proxy=None) as channel:
+        assert json.loads(channel.recv(PATIENCE))["type"] == "connected"
+        begun = time.monotonic()
+        inside(BOTSERVER, "systemctl", "stop", "botserver")
+        assert time.monotonic() - begun < 5.0
+        with pytest.raises(websockets.exceptions.ConnectionClosedError) as closed:
+            while True:
+                channel.recv(PATIENCE)
+    assert closed.value.rcvd is None
