@@ -14,6 +14,7 @@ import dataclasses
 import math
 import typing as t
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import latency
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, InstanceFacts
 
 #: seconds; a shorter interval says more about the sampling than about the load
@@ -33,11 +34,12 @@ class Counter:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """The counters of one tick: CPU nanoseconds by instance, requests by proxy."""
+    """The counters of one tick: CPU nanoseconds by instance, requests and how long they took by proxy."""
 
     time: float
     cpu: t.Mapping[str, Counter] = dataclasses.field(default_factory=dict)
     requests: t.Mapping[str, Counter] = dataclasses.field(default_factory=dict)
+    durations: t.Mapping[str, latency.Histogram] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +85,7 @@ def sample_of(fleet: t.Sequence[t.Mapping[str, t.Any]], traffic: t.Sequence[t.Ma
         _proxy_name(index, info): Counter(number(info.get("requests_total")), number(info.get("time")), number(info.get("started_at")))
         for index, info in enumerate(traffic)
     }
-    return Sample(time, cpu, requests)
+    return Sample(time, cpu, requests, latency.histograms(traffic))
 
 
 def keep(previous: Sample | None, now: Sample) -> Sample:
@@ -99,6 +101,7 @@ def observe(
     previous: Sample | None,
     *,
     longest: float,
+    statistic: str | None = None,
 ) -> Facts:
     """The facts of this tick.
 
@@ -106,12 +109,18 @@ def observe(
     :param traffic: one caddy_upstreams_info per proxy
     :param previous: the sample that the last tick kept; None on the first
     :param longest: seconds after which the previous sample is too old to be compared with
+    :param statistic: which response time is meant: mean, or p1 to p99; None asks for none
     """
     notes: list[str] = []
     upstreams = _Upstreams(traffic)
     instances = tuple(_instance(one, upstreams, now, previous, longest, notes) for one in fleet)
     total, missing = _requests(now, previous, longest, notes)
-    return Facts(now.time, instances, total, missing, tuple(notes))
+    facts = Facts(now.time, instances, total, missing)
+    if statistic is not None:
+        took, why = latency.response_time(previous.durations if previous else {}, now.durations, len(traffic), statistic, longest)
+        notes.extend([f"response time: {why}"] if why else [])
+        facts = dataclasses.replace(facts, readings={"response-time": took})
+    return dataclasses.replace(facts, notes=tuple(notes))
 
 
 def number(value: t.Any) -> float | None:

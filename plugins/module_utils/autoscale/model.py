@@ -91,6 +91,8 @@ class Policy:
     """Seconds from a decision to the first request that a new instance serves; the load is extrapolated so far."""
     margin: float = 1.3
     """Standard deviations of the load's noise that are kept free above its forecast."""
+    response_time: str = "p95"
+    """Which response time is meant: mean, or p1 to p99."""
     start_patience: float = 120.0
     """How long a started instance may take to become healthy before it counts as unhealthy and not as starting."""
     warmup: float = 30.0

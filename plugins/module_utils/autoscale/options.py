@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import typing as t
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.latency import MEAN
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.metrics import METRICS
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import CPU_LOW, Direction, Limit, Policy, StepRule
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import schedule_of
@@ -142,6 +144,12 @@ def _or_none(read: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
     return lambda value: None if value in (None, "") else read(value)
 
 
+def _statistic(value: t.Any) -> str:
+    if value != MEAN and not re.fullmatch(r"p[1-9][0-9]?", str(value), re.ASCII):
+        raise ValueError
+    return str(value)
+
+
 def _flag(value: t.Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError
@@ -169,6 +177,7 @@ OPTIONS: t.Mapping[str, Option] = {
     "limit_in": Option("limit_in", _LIMIT_WORDS, _limit),
     "start_time": Option("start_time", _SECONDS, _numbered(0)),
     "margin": Option("margin", "a number of standard deviations from 0 to 10", _numbered(0, 10)),
+    "response_time": Option("response_time", "mean, or p1 to p99", _statistic),
     "start_patience": Option("start_patience", _SECONDS, _numbered(0)),
     "warmup": Option("warmup", _SECONDS, _numbered(0)),
     "panic_share": Option("panic_share", "a share from 0 to 1", _numbered(0, 1)),

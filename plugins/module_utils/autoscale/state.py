@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Counter, Sample, number
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.latency import Histogram
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import (
     Decision,
     Direction,
@@ -141,12 +142,22 @@ def _parsed(data: t.Mapping[str, t.Any]) -> State:
     sample, pending = data["sample"], data["pending"]
     return State(
         history=past.from_dict(data["history"]),
-        sample=None if sample is None else Sample(float(sample["time"]), _counters(sample["cpu"]), _counters(sample["requests"])),
+        sample=None if sample is None else _sample(sample),
         pending=None if pending is None else _pending(pending),
         failures={str(name): int(count) for name, count in data["failures"].items()},
         decisions=tuple(dict(one) for one in data["decisions"])[-REMEMBERED:],
         controls=Controls(data["controls"]["pause"], data["controls"]["pin"]),
     )
+
+
+def _sample(data: t.Mapping[str, t.Any]) -> Sample:
+    durations = {str(name): _histogram(one) for name, one in data.get("durations", {}).items()}
+    return Sample(float(data["time"]), _counters(data["cpu"]), _counters(data["requests"]), durations)
+
+
+def _histogram(data: t.Mapping[str, t.Any]) -> Histogram:
+    buckets = {str(bound): float(count) for bound, count in data["buckets"].items()}
+    return Histogram(float(data["time"]), number(data["started_at"]), buckets, float(data["count"]), float(data["sum"]))
 
 
 def _counters(data: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, Counter]:

@@ -70,7 +70,9 @@ def look(
     policy = Policy.from_settings(settings, options, [str(one["name"]) for one in readings])
     policy = policy.under(before.controls.pause, before.controls.pin)
     now = sample_of(fleet, traffic, time)
-    facts = observe(fleet, traffic, now, before.sample, longest=max(OLD_INTERVALS * policy.interval, OLD_SECONDS))
+    longest = max(OLD_INTERVALS * policy.interval, OLD_SECONDS)
+    asked = policy.response_time if any(rule.metric == "response-time" for rule in policy.steps) else None
+    facts = observe(fleet, traffic, now, before.sample, longest=longest, statistic=asked)
     facts = with_readings(facts, readings)
     return policy, facts, keep(before.sample, now), settle(before, facts), ((note,) if note else ()) + facts.notes
 

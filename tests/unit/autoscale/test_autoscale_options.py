@@ -113,6 +113,7 @@ GOOD: dict[str, tuple[t.Any, t.Any]] = {
     "limit_in": ({"percent": 25}, Limit(0, 25.0)),
     "start_time": (5, 5.0),
     "margin": (2, 2.0),
+    "response_time": ("mean", "mean"),
     "start_patience": (60, 60.0),
     "warmup": (0, 0.0),
     "panic_share": (0.7, 0.7),
@@ -126,7 +127,8 @@ GOOD: dict[str, tuple[t.Any, t.Any]] = {
 }
 BAD: dict[str, t.Any] = {
     "sizing": "sometimes", "tolerance_out": 1, "tolerance_in": -0.1, "stabilisation": "soon", "cooldown_out": -1, "cooldown_in": None,
-    "limit_out": 4, "limit_in": {"counts": 4}, "start_time": -1, "margin": 11, "start_patience": "x", "warmup": -1, "panic_share": 2,
+    "limit_out": 4, "limit_in": {"counts": 4}, "start_time": -1, "margin": 11, "response_time": "p100",
+    "start_patience": "x", "warmup": -1, "panic_share": 2,
     "heal": "yes", "heal_patience": -1, "max_unavailable": 0, "give_up_after": 1.5, "give_up_for": -1, "pause": "sideways", "pin": 0,
 }  # fmt: skip
 
