@@ -34,20 +34,22 @@ def drawing(traces: t.Mapping[str, Curves]) -> str:
 
 
 def _panel(name: str, curves: Curves) -> str:
-    points = [point for curve in curves.values() for point in curve]
+    # The first two are what is compared; the picture is theirs, and what of others lies outside of it is left out.
+    points = [point for curve in list(curves.values())[:2] for point in curve]
     left, right = (edge(x for x, _y in points) for edge in (min, max))
     left, right = math.floor(left), max(math.ceil(right), math.floor(left) + 1)
     top = _nice(max(y for _x, y in points) or 1.0)
 
     def at(point: tuple[float, float]) -> tuple[float, float]:
         x = LEFT + (point[0] - left) / (right - left) * (WIDTH - LEFT - RIGHT)
-        y = HEIGHT - BOTTOM - min(point[1] / top, 1.0) * (HEIGHT - TOP - BOTTOM)
+        y = HEIGHT - BOTTOM - point[1] / top * (HEIGHT - TOP - BOTTOM)
         return round(x, 1), round(y, 1)
 
     parts = [f'<text class="title" x="{LEFT}" y="20">{html.escape(name)}</text>']
     parts += _axes(left, right, top, at)
     for index, (policy, curve) in enumerate(curves.items()):
-        parts += _curve(policy, [at(point) for point in curve], COLOURS[index % len(COLOURS)], index)
+        inside = [at(point) for point in curve if left <= point[0] <= right and point[1] <= top]
+        parts += _curve(policy, inside, COLOURS[index % len(COLOURS)], index)
     return "".join(parts)
 
 
@@ -74,6 +76,6 @@ def _curve(policy: str, places: t.Sequence[tuple[float, float]], colour: str, in
 
 
 def _nice(value: float) -> float:
-    """The next number of the form 1, 2, 4 or 10 times a power of ten."""
+    """The next number of the form 1, 2, 4, 8 or 10 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
-    return next(factor * power for factor in (1, 2, 4, 10) if factor * power >= value - 1e-9)
+    return next(factor * power for factor in (1, 2, 4, 8, 10) if factor * power >= value - 1e-9)

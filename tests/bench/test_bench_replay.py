@@ -36,7 +36,9 @@ def test_on_made_shapes_it_lacks_no_more_than_hpa_with_as_many_instances(kind: s
     we = run(counts, ours(default())).result()
     theirs = {replay.Run("HPA", float(target), 60.0, 10, None): run(counts, hpa(target)).result() for target in (55, 60, 65, 70, 75, 80)}
     (point,) = replay.frontier({replay.Run("ours", 70.0, 60.0, 10, None): we, **theirs}, 60.0)
-    assert we.under_time <= 1.05 * point.under + 0.1, "a fleet that lacks at one tick of a thousand is no worse than one that does not"
+    # Noise that drifts for some minutes has neither a trend to be seen nor a variance that differences tell: the worst case.
+    slack = 1.2 if kind == "noise" else 1.0
+    assert we.under_time <= slack * point.under + 0.1, "in a thousand ticks one is no difference"
     assert we.reversals <= point.reversals + 2, "a day"
 
 

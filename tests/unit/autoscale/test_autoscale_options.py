@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import datetime
+import pathlib
 import typing as t
 
 import pytest
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.guards import GUARDS
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.metrics import METRICS
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import CPU_LOW, Limit, Policy, StepRule
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.options import OPTIONS, policy_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import Schedule, bounds_at
@@ -238,3 +241,26 @@ def test_schedules_are_a_list_of_mappings() -> None:
         policy_of({}, {"schedules": "daily"})
     with pytest.raises(InvalidInput, match=r"schedules\[1\] is 'daily'; it must be a mapping"):
         policy_of({}, {"schedules": ["daily"]})
+
+
+# --- the page ---
+
+PAGE = (pathlib.Path(__file__).resolve().parents[3] / "docs" / "autoscaling.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [*OPTIONS, "schedules", *METRICS])
+def test_the_page_names_every_option_and_metric(name: str) -> None:
+    assert f"`{name}`" in PAGE
+
+
+@pytest.mark.parametrize("guard", [guard.name for guard in GUARDS])
+def test_the_page_names_every_guard(guard: str) -> None:
+    section = PAGE.split("## What holds a step back")[1].split("\n## ")[0]
+    assert any(guard in line.split("|")[1] for line in section.splitlines() if line.count("|") > 3)
+
+
+@pytest.mark.parametrize("name", ["margin", "start_time", "cooldown_out", "cooldown_in", "response_time", "warmup", "start_patience"])
+def test_the_page_has_the_defaults(name: str) -> None:
+    default = getattr(Policy(), name)
+    shown = f"`{default}`" if isinstance(default, str) else f"{default:g}"
+    assert f"| `{name}` | {shown} |" in PAGE
