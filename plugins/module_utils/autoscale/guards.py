@@ -151,7 +151,7 @@ def _stabilisation(view: View, proposal: Proposal) -> Verdict | None:
         return None
     past = [(at, need) for at, need in view.history.needs if at >= view.facts.time - window - view.policy.interval]
     known = view.facts.time - past[0][0] if past else 0.0
-    if known < window - view.policy.interval / 2:
+    if not past or known < window - view.policy.interval / 2:
         return Verdict(view.current, f"only {known:.0f} s of the last {window:.0f} s are known")
     at, need = max(past, key=lambda item: item[1])
     size = -int(-(need - 1e-9) // 1)

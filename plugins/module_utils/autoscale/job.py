@@ -86,8 +86,7 @@ RUN_SPEC = FLEET_SPEC.merge(
             "decision_log": {"type": "path"},
             "decision_log_bytes": {"type": "int", "default": 10_000_000},
             "textfile": {"type": "path"},
-        },
-        mutually_exclusive=[("count", "restart")],
+        }
     )
 )
 
@@ -100,7 +99,8 @@ def job_of(params: t.Mapping[str, t.Any]) -> Job:
     :raises InvalidInput: an option out of its bounds, or a source that cannot be asked
     """
     least = {**dict.fromkeys(_POSITIVE, 1), "warm": 0}
-    wrong = [f"{name} is {params[name]}, it must be at least {low}" for name, low in least.items() if params[name] < low]
+    both = ["count and restart are given, which are two things to do"] if params["count"] is not None and params["restart"] else []
+    wrong = both + [f"{name} is {params[name]}, it must be at least {low}" for name, low in least.items() if params[name] < low]
     if wrong:
         raise InvalidInput(f"{'; '.join(wrong)}.")
     check(params["sources"])

@@ -166,6 +166,10 @@ class Run:
             self._unlock_after_failure()
             self._publish()
             raise
+        except Exception:
+            # Our own mistake. It is told as what it is, and keeps nobody else away.
+            self._unlock_after_failure()
+            raise
         self._publish()
         return self._outcome()
 

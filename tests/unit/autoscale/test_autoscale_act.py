@@ -10,6 +10,7 @@ import types
 import typing as t
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from fleet_world import SETTINGS, SUBNET, World
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import Draining, How, next_of
@@ -81,6 +82,14 @@ def test_the_module_runs_what_its_options_describe(tmp_path: t.Any, monkeypatch:
     assert world.config("instances/botserver-2")["limits.cpu"] == "2"
 
 
+def test_ansible_takes_a_count_beside_the_default_of_restart(tmp_path: t.Any) -> None:
+    given = {"config_csv": str(tmp_path), "subnet": SUBNET, "network": "gbbr0", "count": 2, "restart": []}
+    found = ArgumentSpecValidator(
+        dict(autoscale_run.SPEC.options), mutually_exclusive=list(autoscale_run.SPEC.mutually_exclusive)
+    ).validate(given)
+    assert not found.error_messages and job_of(found.validated_parameters).count == 2
+
+
 def test_the_job_is_what_the_options_say(tmp_path: t.Any) -> None:
     job = job_of(params(tmp_path, drain_policy="abort", keeps="delete", warm=2, options={"a": 1, "b": None}, force=True, ttl=60))
     assert (job.how.drain_policy, job.how.keeps, job.warm, job.options, job.force, job.ttl) == ("abort", "delete", 2, {"a": 1}, True, 60)
@@ -94,6 +103,7 @@ def test_the_job_is_what_the_options_say(tmp_path: t.Any) -> None:
         ({"ttl": 0}, "ttl is 0, it must be at least 1"),
         ({"warm": -1}, "warm is -1, it must be at least 0"),
         ({"sources": [{"name": "x"}]}, "source 'x' has no kind"),
+        ({"count": 2, "restart": [1]}, "count and restart are given"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path: t.Any, wrong: dict[str, t.Any], why: str) -> None:

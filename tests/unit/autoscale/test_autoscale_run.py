@@ -158,6 +158,22 @@ def test_the_second_of_two_is_told_or_skips() -> None:
     assert any("The lock of ops/7 was taken over" in note for note in go(world)["notes"])
 
 
+def test_a_mistake_of_our_own_keeps_nobody_else_away() -> None:
+    world = World()
+    with pytest.raises(TypeError):
+        go(world, restart=["two"])
+    assert "user.gb.lock" not in world.config()
+
+
+def test_a_window_shorter_than_the_interval_is_not_known_at_first_and_holds() -> None:
+    world = World()
+    world.fleet(1, 2)
+    calm: dict[str, t.Any] = {"options": {"stabilisation": 1}, "settings": {"scale-check-interval": 5, "scale-cooldown-seconds": 0}}
+    go(world, **calm)
+    world.sleep(60)
+    assert go(world, **calm)["decision"]["action"] == "hold"
+
+
 def test_what_an_earlier_version_kept_in_the_project_is_moved() -> None:
     world = World()
     world.fleet(1)
