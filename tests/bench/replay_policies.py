@@ -17,14 +17,22 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.poli
 
 
 def ours(policy: Policy) -> Scaler:
-    """decide() under a policy. A trace has no memory, and requests say the same as CPU: those two are not asked."""
-    asked = dataclasses.replace(policy, enabled=True, memory=None, requests=None, interval=STEP)
+    """decide() under a policy, as often as its interval says. A trace has no memory, and its requests say the same as CPU: those
+    two are not asked."""
+    every = max(round(policy.interval / STEP), 1)
+    asked = dataclasses.replace(policy, enabled=True, memory=None, requests=None, interval=every * STEP)
     history = History()
+    since: list[float] = []
 
     def size(now: float, cpu: float, fleet: Fleet) -> int:
         nonlocal history
+        since.append(cpu)
+        if len(since) < every:
+            return fleet.size
+        mean = math.fsum(since) / every
+        since.clear()
         seen = tuple(
-            InstanceFacts(f"botserver-{slot}", slot, ready=now - at >= fleet.start, started_at=at, cpu=cpu)
+            InstanceFacts(f"botserver-{slot}", slot, ready=now - at >= fleet.start, started_at=at, cpu=mean)
             for slot, at in enumerate(fleet.started, start=1)
         )
         decision = decide(Facts(now, seen), asked, history)
@@ -37,8 +45,8 @@ def ours(policy: Policy) -> Scaler:
 
 
 def default(target: float = 70.0, *, start: float = 60.0, largest: int = 10) -> Policy:
-    """Our defaults with another target, and the time that a start takes here; cpu-low must stay below any target."""
-    return Policy(max=largest, cpu=target, start_time=start, steps=(CPU_LOW,))
+    """Our defaults as often as HPA looks, with a target and the time that a start takes here."""
+    return Policy(max=largest, cpu=target, start_time=start, steps=(CPU_LOW,), interval=STEP)
 
 
 def hpa(target: float = 70.0, *, largest: int = 10) -> Scaler:

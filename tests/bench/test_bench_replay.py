@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import xml.etree.ElementTree
 
@@ -27,6 +28,13 @@ def test_a_step_in_load_is_followed_faster_than_by_the_baseline() -> None:
     assert fleet.size == 10
     assert fleet.reversals == 0
     assert fleet.under < run(STEP_UP, hpa()).under
+
+
+def test_it_looks_as_often_as_its_interval_says() -> None:
+    seldom = dataclasses.replace(default(), interval=60.0)
+    fleet = run(STEP_UP, ours(seldom))
+    assert fleet.size == 10
+    assert {at % 60 for at in fleet.started if at >= 0} == {45.0}
 
 
 @pytest.mark.parametrize("seed", [2, 3])
