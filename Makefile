@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint caddy programs unit real sanity molecule bench bench-replay docs destroy freeze clean
+.PHONY: help venv demo test lint caddy programs unit real sanity molecule bench bench-replay drills docs destroy freeze clean
 
 BIN := $(CURDIR)/.venv/bin
 STEP := tools/step.sh
@@ -11,6 +11,10 @@ REPORT := $(CURDIR)/.build/test-report.jsonl
 # Every folder of molecule/ with a molecule.yml, the whole topology first.
 SCENARIOS := default $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 SCENARIO ?= $(SCENARIOS)
+# For "make drills": the site that is broken, rounds of each fault, and after how many minutes no further round begins.
+INVENTORY ?= inventories/ha
+ROUNDS ?= 10
+MINUTES ?= 120
 
 # What ansible.cfg and pyproject.toml say holds without make as well, but molecule and the benches change directory.
 export PATH := $(BIN):$(PATH)
@@ -62,6 +66,9 @@ bench: venv ## measure against the shell loop and the peers; prints ratios
 
 bench-replay: venv ## what the autoscaler would have done on recorded traffic (TRACE="my.csv ..." REPLAY="--help")
 	@$(STEP) bench-replay $(BIN)/python tests/bench/replay.py $(TRACE) $(REPLAY)
+
+drills: venv ## break the PostgreSQL cluster of a running site in every way, ROUNDS times each; goes on where it was broken off
+	@$(STEP) drills $(BIN)/python tools/drills.py --inventory $(INVENTORY) --rounds $(ROUNDS) --minutes $(MINUTES)
 
 docs: venv ## write docs/modules, docs/plugins, docs/roles and docs/settings.md anew from their sources
 	@$(STEP) docs $(BIN)/python tools/docs.py
