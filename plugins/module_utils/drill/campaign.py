@@ -29,7 +29,7 @@ def read(path: str) -> list[Json]:
     found: list[Json] = []
     for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         try:
-                found.append({"fault": json.loads(line)["fault"], **json.loads(line)})
+            found.append({"fault": json.loads(line)["fault"], **json.loads(line)})
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"{path}, line {number} is no round of a drill ({error}). Remove the line or the file.") from error
     return found
