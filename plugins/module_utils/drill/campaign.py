@@ -29,7 +29,8 @@ def read(path: str) -> list[Json]:
     found: list[Json] = []
     for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            found.append({"fault": json.loads(line)["fault"], **json.loads(line)})
+            one = json.loads(line)
+            found.append({**one, "fault": str(one["fault"])})
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"{path}, line {number} is no round of a drill ({error}). Remove the line or the file.") from error
     return found

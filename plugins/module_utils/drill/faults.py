@@ -41,14 +41,14 @@ class Fault:
     :param hold: seconds for which it lasts at least
     :param steps: what is done, given the cluster and the instance that is hit
     :param target: the instance that is hit where nobody names one
-    :param bar: seconds that the outage may last at p95; None where the fault itself keeps writers out
+    :param limit: seconds that the outage may last at p95; None where the fault itself keeps writers out
     """
 
     title: str
     steps: t.Callable[[Cluster, str], list[Step]]
     target: t.Callable[[Cluster], str]
     hold: float = 3.0
-    bar: float | None = None
+    limit: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Planned:
     inject: tuple[Step, ...]
     heal: tuple[Step, ...]
     hold: float
-    bar: float | None
+    limit: float | None
 
 
 def plan(name: str, cluster: Cluster, target: str | None = None) -> Planned:
@@ -82,7 +82,7 @@ def plan(name: str, cluster: Cluster, target: str | None = None) -> Planned:
     undo = [UNDO[step.verb] for step in steps if step.verb in UNDO]
     hit_by = [step.target for step in steps if step.verb in UNDO]
     heal = tuple(dict.fromkeys(Step(verb, where) for verb, where in zip(undo, hit_by, strict=True)))
-    return Planned(name, hit, tuple(steps), heal, fault.hold, fault.bar)
+    return Planned(name, hit, tuple(steps), heal, fault.hold, fault.limit)
 
 
 UNDO: t.Mapping[Verb, Verb] = {"stop": "start", "freeze": "unfreeze", "cut": "mend", "starve": "feed", "fill": "clear"}
@@ -141,23 +141,23 @@ ALL, BOTH = (POSTGRES, ETCD, CLIENT), ("in", "out")
 CRASH, PLANNED = 10.0, 2.5
 
 FAULTS: t.Mapping[str, Fault] = {
-    "switchover": Fault("a planned switchover", _only("switchover"), _primary, bar=PLANNED),
-    "power-off": Fault("the primary's power is cut", _only("stop"), _primary, bar=CRASH),
-    "freeze": Fault("the primary's host hangs", _only("freeze"), _primary, bar=CRASH),
-    "kill-postgres": Fault("PostgreSQL is killed", _only("kill-postgres"), _primary, bar=CRASH),
-    "kill-patroni": Fault("Patroni is killed, PostgreSQL lives on", _only("kill-patroni"), _primary, bar=CRASH),
-    "kill-both": Fault("Patroni and PostgreSQL are killed", _only("kill-both"), _primary, bar=CRASH),
-    "kill-etcd-leader": Fault("the leader of etcd is killed", _only("kill-etcd"), _etcd, hold=8, bar=CRASH),
-    "power-off-both-leaders": Fault("the leader of etcd and the primary lose their power", _with_etcd, _primary, bar=None),
-    "etcd-majority": Fault("two of three members of etcd lose their power", _majority, _etcd, hold=15, bar=None),
-    "cut": Fault("nothing passes to and from the primary", _cut(ALL, *BOTH), _primary, bar=CRASH),
-    "cut-in": Fault("nothing reaches the primary", _cut(ALL, "in"), _primary, bar=CRASH),
-    "cut-out": Fault("nothing leaves the primary", _cut(ALL, "out"), _primary, bar=CRASH),
-    "cut-etcd": Fault("the primary and etcd are apart", _cut((ETCD,), *BOTH), _primary, hold=10, bar=CRASH),
-    "cut-clients": Fault("the primary and its clients are apart", _cut((CLIENT,), *BOTH), _primary, hold=8, bar=None),
-    "disk-full": Fault("the primary's disk is full", _only("fill"), _primary, hold=10, bar=None),
-    "starve": Fault("the primary gets next to no CPU", _only("starve"), _primary, hold=20, bar=None),
-    "succession": Fault("the primary, and its follower as soon as it leads", _succession, _primary, bar=None),
-    "while-reinit": Fault("the primary is killed while a standby copies it", _while_reinit, _primary, bar=None),
-    "while-switchover": Fault("the primary is killed in the middle of a switchover", _while_switchover, _primary, bar=None),
+    "switchover": Fault("a planned switchover", _only("switchover"), _primary, limit=PLANNED),
+    "power-off": Fault("the primary's power is cut", _only("stop"), _primary, limit=CRASH),
+    "freeze": Fault("the primary's host hangs", _only("freeze"), _primary, limit=CRASH),
+    "kill-postgres": Fault("PostgreSQL is killed", _only("kill-postgres"), _primary, limit=CRASH),
+    "kill-patroni": Fault("Patroni is killed, PostgreSQL lives on", _only("kill-patroni"), _primary, limit=CRASH),
+    "kill-both": Fault("Patroni and PostgreSQL are killed", _only("kill-both"), _primary, limit=CRASH),
+    "kill-etcd-leader": Fault("the leader of etcd is killed", _only("kill-etcd"), _etcd, hold=8, limit=CRASH),
+    "power-off-both-leaders": Fault("the leader of etcd and the primary lose their power", _with_etcd, _primary, limit=None),
+    "etcd-majority": Fault("two of three members of etcd lose their power", _majority, _etcd, hold=15, limit=None),
+    "cut": Fault("nothing passes to and from the primary", _cut(ALL, *BOTH), _primary, limit=CRASH),
+    "cut-in": Fault("nothing reaches the primary", _cut(ALL, "in"), _primary, limit=CRASH),
+    "cut-out": Fault("nothing leaves the primary", _cut(ALL, "out"), _primary, limit=CRASH),
+    "cut-etcd": Fault("the primary and etcd are apart", _cut((ETCD,), *BOTH), _primary, hold=10, limit=CRASH),
+    "cut-clients": Fault("the primary and its clients are apart", _cut((CLIENT,), *BOTH), _primary, hold=8, limit=None),
+    "disk-full": Fault("the primary's disk is full", _only("fill"), _primary, hold=10, limit=None),
+    "starve": Fault("the primary gets next to no CPU", _only("starve"), _primary, hold=20, limit=None),
+    "succession": Fault("the primary, and its follower as soon as it leads", _succession, _primary, limit=None),
+    "while-reinit": Fault("the primary is killed while a standby copies it", _while_reinit, _primary, limit=None),
+    "while-switchover": Fault("the primary is killed in the middle of a switchover", _while_switchover, _primary, limit=None),
 }  # fmt: skip

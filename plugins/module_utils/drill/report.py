@@ -44,7 +44,7 @@ def page(rounds: t.Sequence[Json]) -> str:
 def table_row(one: Json) -> list[str]:
     """A row of :func:`~.campaign.summary` as the cells of :data:`COLUMNS`."""
     fault = FAULTS.get(one["fault"])
-    bar = fault.bar if fault is not None else None
+    limit = fault.limit if fault is not None else None
     others = {kind: count for kind, count in one["violations"].items() if kind != "lost" and count}
     outage = [f"{one['outage'].get(name, 0.0):.2f} s" for name in ("p50", "p95", "max")]
     unproven = [f"{one['unproven']} not proven"] if one["unproven"] else []
@@ -52,7 +52,7 @@ def table_row(one: Json) -> list[str]:
         f"{fault.title if fault is not None else '?'} ({one['fault']})",
         str(one["rounds"]),
         *outage,
-        "none" if bar is None else f"{bar:g} s",
+        "none" if limit is None else f"{limit:g} s",
         f"{one['acknowledged']:,}",
         str(one["violations"]["lost"]),
         ", ".join([*(f"{count} {kind}" for kind, count in others.items()), *unproven]) or "none",

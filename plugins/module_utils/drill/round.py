@@ -113,7 +113,7 @@ class Round:
             for step in planned.inject:
                 self._steps.take(step)
             self._clock.sleep(planned.hold)
-            problems += self._noted(lambda: self._writes_flow("during the fault"), expected=planned.bar is None)
+            problems += self._noted(lambda: self._writes_flow("during the fault"), expected=planned.limit is None)
         finally:
             begun = self._clock.now()
             problems += self._heal(planned)
@@ -123,7 +123,7 @@ class Round:
             log = self._stop_recorder()
         verdict = judging.judge(parse(log))
         after = self.look().leader
-        within = None if planned.bar is None else verdict.outage <= planned.bar
+        within = None if planned.limit is None else verdict.outage <= planned.limit
         return Result(planned.name, planned.target, injected, round(healed, 1), before.leader, after, verdict, tuple(problems), log, within)
 
     def _heal(self, planned: Planned) -> list[str]:

@@ -46,5 +46,5 @@ def test_a_lost_write_shows_in_its_row() -> None:
 def test_the_page_explains_every_fault() -> None:
     text = drills.PAGE.read_text(encoding="utf-8")
     for name, fault in FAULTS.items():
-        assert f"| `{name}` | {fault.title} | {'none' if fault.bar is None else f'{fault.bar:g} s'} |" in text
+        assert f"| `{name}` | {fault.title} | {'none' if fault.limit is None else f'{fault.limit:g} s'} |" in text
     assert drills.BEGIN in text and drills.END in text
