@@ -41,6 +41,7 @@ class Fault:
     :param hold: seconds for which it lasts at least
     :param steps: what is done, given the cluster and the instance that is hit
     :param target: the instance that is hit where nobody names one
+    :param recovers: whether writes are to be acknowledged again while it lasts
     :param limit: seconds that the outage may last at p95; None where the fault itself keeps writers out
     """
 
@@ -49,6 +50,7 @@ class Fault:
     target: t.Callable[[Cluster], str]
     hold: float = 3.0
     limit: float | None = None
+    recovers: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Planned:
     heal: tuple[Step, ...]
     hold: float
     limit: float | None
+    recovers: bool = True
 
 
 def plan(name: str, cluster: Cluster, target: str | None = None) -> Planned:
@@ -82,7 +85,7 @@ def plan(name: str, cluster: Cluster, target: str | None = None) -> Planned:
     undo = [UNDO[step.verb] for step in steps if step.verb in UNDO]
     hit_by = [step.target for step in steps if step.verb in UNDO]
     heal = tuple(dict.fromkeys(Step(verb, where) for verb, where in zip(undo, hit_by, strict=True)))
-    return Planned(name, hit, tuple(steps), heal, fault.hold, fault.limit)
+    return Planned(name, hit, tuple(steps), heal, fault.hold, fault.limit, fault.recovers)
 
 
 UNDO: t.Mapping[Verb, Verb] = {"stop": "start", "freeze": "unfreeze", "cut": "mend", "starve": "feed", "fill": "clear"}
@@ -148,16 +151,16 @@ FAULTS: t.Mapping[str, Fault] = {
     "kill-patroni": Fault("Patroni is killed, PostgreSQL lives on", _only("kill-patroni"), _primary, limit=CRASH),
     "kill-both": Fault("Patroni and PostgreSQL are killed", _only("kill-both"), _primary, limit=CRASH),
     "kill-etcd-leader": Fault("the leader of etcd is killed", _only("kill-etcd"), _etcd, hold=8, limit=CRASH),
-    "power-off-both-leaders": Fault("the leader of etcd and the primary lose their power", _with_etcd, _primary, limit=None),
-    "etcd-majority": Fault("two of three members of etcd lose their power", _majority, _etcd, hold=15, limit=None),
+    "power-off-both-leaders": Fault("the leader of etcd and the primary lose their power", _with_etcd, _primary),
+    "etcd-majority": Fault("two of three members of etcd lose their power", _majority, _etcd, hold=15),
     "cut": Fault("nothing passes to and from the primary", _cut(ALL, *BOTH), _primary, limit=CRASH),
     "cut-in": Fault("nothing reaches the primary", _cut(ALL, "in"), _primary, limit=CRASH),
     "cut-out": Fault("nothing leaves the primary", _cut(ALL, "out"), _primary, limit=CRASH),
     "cut-etcd": Fault("the primary and etcd are apart", _cut((ETCD,), *BOTH), _primary, hold=10, limit=CRASH),
-    "cut-clients": Fault("the primary and its clients are apart", _cut((CLIENT,), *BOTH), _primary, hold=8, limit=None),
-    "disk-full": Fault("the primary's disk is full", _only("fill"), _primary, hold=10, limit=None),
-    "starve": Fault("the primary gets next to no CPU", _only("starve"), _primary, hold=20, limit=None),
-    "succession": Fault("the primary, and its follower as soon as it leads", _succession, _primary, limit=None),
-    "while-reinit": Fault("the primary is killed while a standby copies it", _while_reinit, _primary, limit=None),
-    "while-switchover": Fault("the primary is killed in the middle of a switchover", _while_switchover, _primary, limit=None),
+    "cut-clients": Fault("the primary and its clients are apart", _cut((CLIENT,), *BOTH), _primary, hold=8, recovers=False),
+    "disk-full": Fault("the primary's disk is full", _only("fill"), _primary, hold=10),
+    "starve": Fault("the primary gets next to no CPU", _only("starve"), _primary, hold=20),
+    "succession": Fault("the primary, and its follower as soon as it leads", _succession, _primary),
+    "while-reinit": Fault("the primary is killed while a standby copies it", _while_reinit, _primary),
+    "while-switchover": Fault("the primary is killed in the middle of a switchover", _while_switchover, _primary),
 }  # fmt: skip
