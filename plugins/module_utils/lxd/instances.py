@@ -37,6 +37,7 @@ STATES = ("present", "started", "stopped", "frozen", "restarted", "absent")
 RULES_PATH = "/etc/gb-exposure.nft"
 #: what LXD calls the states that we know how to leave; any other one is reported, never guessed at
 KNOWN_STATUSES = ("Running", "Stopped", "Frozen")
+_AFTER: t.Mapping[str, str] = {"start": "Running", "stop": "Stopped", "freeze": "Frozen", "unfreeze": "Running"}
 
 Section = t.Mapping[str, t.Any]
 
@@ -409,8 +410,13 @@ class Runner:
     def _power(self, name: str, verb: str, *, timeout: int = -1, force: bool = False) -> None:
         limit = self._options.operation_timeout + max(timeout, 0)
         body = {"action": verb, "timeout": timeout, "force": force}
-        operation = self._lxd.start("put", f"instances/{name}/state", body)
-        self._lxd.wait(operation, limit, what=f"{verb} {name}")
+        try:
+            operation = self._lxd.start("put", f"instances/{name}/state", body)
+            self._lxd.wait(operation, limit, what=f"{verb} {name}")
+        except ApiError:
+            # A run that was killed may have asked for the same just before, and LXD has meanwhile done it.
+            if self._lxd.get(f"instances/{name}/state")[0]["status"] != _AFTER[verb]:
+                raise
 
     def _wait_ready(self, name: str) -> None:
         ready = self._options.ready

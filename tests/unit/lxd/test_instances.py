@@ -216,3 +216,24 @@ def test_rules_come_with_an_instance_and_are_renewed_while_it_is_stopped(daemon:
     bring(daemon, "stopped", second)
     assert bring(daemon, "started", second)[0].steps() == ["write redis-1: /etc/gb-exposure.nft", "start redis-1"]
     assert daemon.files["redis-1", "/etc/gb-exposure.nft"] == b"open"
+
+
+@pytest.mark.parametrize(
+    ("state", "verb", "before", "after"), [("started", "start", "Stopped", "Running"), ("stopped", "stop", "Running", "Stopped")]
+)
+def test_what_a_killed_run_had_asked_for_and_is_done_meanwhile_is_no_failure(
+    daemon: FakeDaemon, state: str, verb: str, before: str, after: str
+) -> None:
+    daemon.add("proxy-1", before, "proxy")
+
+    def done_meanwhile(instance: dict[str, object]) -> str:
+        instance["status"] = after
+        return f"The instance is already {after.lower()}"
+
+    daemon.refuse[verb] = done_meanwhile
+    bring(daemon, state, one())
+    assert daemon.instances["proxy-1"]["status"] == after
+    daemon.instances["proxy-1"]["status"] = before
+    daemon.refuse[verb] = lambda _instance: "it is busy"
+    with pytest.raises(ScalingError, match="it is busy"):
+        bring(daemon, state, one())
