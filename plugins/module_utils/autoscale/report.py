@@ -195,8 +195,9 @@ class Report:
 
     @functools.cached_property
     def mean_instances(self) -> float | None:
-        """The fleet's mean size over the ticks."""
-        return statistics.fmean(tick.current for tick in self.ticks) if self.ticks else None
+        """The fleet's mean size over the ticks that came to know it."""
+        sizes = [tick.current for tick in self.ticks if tick.sized]
+        return statistics.fmean(sizes) if sizes else None
 
     @functools.cached_property
     def concerns(self) -> tuple[Concern, ...]:

@@ -73,23 +73,28 @@ class Column:
     """Some ticks in a row.
 
     ``tick`` is the last of them and ``telling`` the one that matters most; ``peaks`` is the highest that each metric was, None
-    where it was unknown all the time, ``size`` and ``wish`` the most instances that there were and should be.
+    where it was unknown or not asked for all the time, ``unknown`` those that were asked for in vain; ``size`` and ``wish`` are
+    the most instances that there were and should be, None as long as nobody knew.
     """
 
     begin: float
     tick: model.Tick
     telling: model.Tick
-    size: int
-    wish: int
+    size: int | None
+    wish: int | None
     peaks: t.Mapping[str, float | None]
+    unknown: frozenset[str]
     after_silence: bool = False
 
     @classmethod
     def of(cls, ticks: t.Sequence[model.Tick], metrics: t.Iterable[str], *, after_silence: bool) -> Column:
         """The column of some ticks."""
         telling = min(ticks, key=lambda tick: WEIGHT.index(tick.mood))
-        size, wish = max(tick.current for tick in ticks), max(tick.desired for tick in ticks)
-        return cls(ticks[0].time, ticks[-1], telling, size, wish, {name: _peak(ticks, name) for name in metrics}, after_silence)
+        sized = [tick for tick in ticks if tick.sized or tick.current]
+        size, wish = max((tick.current for tick in sized), default=None), max((tick.desired for tick in sized), default=None)
+        peaks = {name: _peak(ticks, name) for name in metrics}
+        unknown = frozenset(name for tick in ticks for name in tick.metrics if peaks[name] is None)
+        return cls(ticks[0].time, ticks[-1], telling, size, wish, peaks, unknown, after_silence)
 
 
 def columns(report: model.Report) -> list[Column]:
@@ -136,11 +141,8 @@ def silences(report: model.Report) -> list[tuple[float, float]]:
 
 def unknowns(points: t.Sequence[Column], name: str) -> list[tuple[float, float]]:
     """From when to when a metric was unknown."""
-    spans: list[tuple[float, float]] = []
-    for before, after in itertools.pairwise([points[0], *points] if points else []):
-        if after.peaks[name] is None:
-            spans.append((before.tick.time, after.tick.time))
-    return spans
+    pairs = itertools.pairwise([points[0], *points] if points else [])
+    return [(after.begin if after.after_silence else before.tick.time, after.tick.time) for before, after in pairs if name in after.unknown]
 
 
 # --- paths -------------------------------------------------------------------------------------------------------------
@@ -239,7 +241,8 @@ def _broken(column: Column, axis: Axis, scale: Scale, value: float | None) -> t.
 
 def instances_panel(report: model.Report, axis: Axis, points: t.Sequence[Column]) -> Panel:
     """The fleet's size, what it was meant to be, and its bounds."""
-    peak = max((max(one.size, one.wish) for one in points), default=0) or 1
+    sizes = [one.size for one in points if one.size is not None]
+    peak = max([*sizes, *(one.wish for one in points if one.wish is not None)], default=0) or 1
     low, high = (model.number(report.settings.get(f"scale-{name}-instances")) for name in ("min", "max"))
     fits = high is not None and high <= max(2.5 * peak, peak + 4)
     scale = Scale(max(high if fits and high else 1.4 * peak, peak) * 1.12)
@@ -250,7 +253,7 @@ def instances_panel(report: model.Report, axis: Axis, points: t.Sequence[Column]
         *(stroke("bound", f"M0 {scale.y(value):.1f}L{WIDTH:g} {scale.y(value):.1f}") for value, _name in bounds),
     ]
     heights = tuple((scale.y(value) / HEIGHT, f"{name} {value:.0f}", "") for value, name in bounds)
-    says = f"Instances from {min(one.size for one in points)} to {max(one.size for one in points)}" if points else "Instances: unknown"
+    says = f"Instances from {min(sizes)} to {max(sizes)}" if sizes else "Instances: unknown"
     mean = f"mean {report.mean_instances:.1f}" if report.mean_instances is not None else ""
     now = f"now {report.last.current}" if report.last else ""
     aside = ", ".join(part for part in (now, mean, f"max {high:.0f}" if high and not fits else "") if part)
@@ -258,14 +261,16 @@ def instances_panel(report: model.Report, axis: Axis, points: t.Sequence[Column]
 
 
 def _sizes(report: model.Report, axis: Axis, points: t.Sequence[Column], scale: Scale) -> list[str]:
-    """The lines of what there was and what there should be."""
-    sizes = [(axis.x(one.tick.time), scale.y(one.size)) for one in points]
-    wishes = [(axis.x(one.tick.time), scale.y(one.wish)) for one in points]
-    if not sizes:
-        return []
-    if report.now - points[-1].tick.time <= report.gap:
-        sizes.append((WIDTH, sizes[-1][1]))
-    return [stroke("area", area(stairs(sizes))), stroke("wish", path(stairs(wishes))), stroke("line", path(stairs(sizes)))]
+    """The lines of what there was and what there should be, broken where nobody looked."""
+    sizes = lines(itertools.chain.from_iterable(_broken(one, axis, scale, one.size) for one in points))
+    wishes = lines(itertools.chain.from_iterable(_broken(one, axis, scale, one.wish) for one in points))
+    if sizes and report.now - points[-1].tick.time <= report.gap:
+        sizes[-1].append((WIDTH, sizes[-1][-1][1]))
+    return [
+        *(stroke("area", area(stairs(piece))) for piece in sizes),
+        *(stroke("wish", path(stairs(piece))) for piece in wishes),
+        *(stroke("line", path(stairs(piece))) for piece in sizes),
+    ]
 
 
 def lane(report: model.Report, axis: Axis, points: t.Sequence[Column]) -> str:

@@ -161,12 +161,22 @@ def test_an_empty_history_is_a_page_that_says_so() -> None:
     assert "no tick in the last 24 h" in report_text.render(report, datetime.UTC)
 
 
+def test_what_was_not_asked_is_not_drawn_as_unknown_and_no_line_crosses_a_silence() -> None:
+    by_hand = {**line(NOW - 30, "out"), "metrics": {}}
+    report = model.build(builders.text([line(NOW - 3600, cpu=None), line(NOW - 3570), by_hand, line(NOW)]), NOW, 24)
+    axis, points = report_chart.Axis.of(report, datetime.UTC), report_chart.columns(report)
+    assert report_chart.unknowns(points, "cpu") == [(NOW - 3600, NOW - 3600)]
+    assert report_chart.unknowns(points, "requests") == []
+    assert report_chart.instances_panel(report, axis, points).svg.count('class="line"') == 2
+
+
 def test_ticks_that_never_saw_an_instance_are_drawn() -> None:
     blind = {"action": "hold", "alert": True, "notes": ["config.csv is broken."], "errors": {"settings": 1}}
     report = model.build(builders.text({"time": NOW - 30 * index, **blind} for index in range(3)), NOW, 24)
     parsed = Page(page(report))
     assert (parsed.open, parsed.wrong, parsed.tags.count("svg")) == ([], [], 2)
     assert "config.csv is broken." in "".join(parsed.texts)
+    assert report.mean_instances is None
     assert "config.csv is broken." in report_text.render(report, datetime.UTC)
 
 
