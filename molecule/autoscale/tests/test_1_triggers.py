@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each metric scales the fleet out by itself, and in again when its load is gone; real load on real demo botservers."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from autoscale_site import Site
+
+#: thresholds that no load of these tests reaches
+QUIET = {"scale-cpu-threshold": 99, "scale-memory-threshold": 99, "scale-request-threshold": 100000}
+
+
+TRIGGERS: dict[str, tuple[t.Callable[[Site], t.ContextManager[dict[str, t.Any]]], dict[str, t.Any]]] = {
+    "CPU": (lambda site: site.load(14, "/api/demo/echo?burn_ms=25"), {"scale-cpu-threshold": 70}),
+    "memory": (lambda site: site.load(0.2, "/api/demo/echo?alloc_mb=30&hold_s=6"), {"scale-memory-threshold": 45}),
+    "requests": (lambda site: site.load(14), {"scale-request-threshold": 300}),
+}
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_a_trigger_scales_out_and_in(site: Site, trigger: str) -> None:
+    load, settings = TRIGGERS[trigger]
+    wanted: dict[str, t.Any] = {"overrides": {**QUIET, "scale-max-instances": 2, **settings}}
+    site.scale(1)
+    with load(site) as report:
+        step = site.tick_until("out", **wanted)
+        assert trigger.lower() in step["reason"].lower(), step["reason"]
+        assert site.slots()["active"] == [1, 2]
+    assert report["requests"]["failed"] == 0, report["requests"]
+    site.tick_until("in", **wanted)
+    assert len(site.slots()["active"]) == 1

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""control-1 scales the fleet by itself, and may do so in its own project only."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import typing as t
+
+from autoscale_site import PROJECT, Site
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+
+ASK = """
+import requests, sys
+etc = "/etc/generalbots/lxd"
+url = f"https://127.0.0.1:8443/1.0/instances?project={sys.argv[1]}"
+print(requests.get(url, cert=(f"{etc}.crt", f"{etc}.key"), verify=f"{etc}-server.crt").status_code)
+"""
+
+
+def ticks(site: Site) -> list[dict[str, t.Any]]:
+    """The lines of its decision log."""
+    content = site.lxd.read_file("control-1", "/var/log/generalbots/decisions.jsonl")
+    return [json.loads(line) for line in (content or b"").decode().splitlines()]
+
+
+def test_its_certificate_is_good_for_its_project_only(site: Site) -> None:
+    def status(project: str) -> str:
+        return site.inside("control-1", "/opt/gb/venv/bin/python", "-c", ASK, project).strip()
+
+    assert (status(PROJECT), status("default")) == ("200", "403")
+    mode = site.inside("control-1", "stat", "-c", "%U %a", "/etc/generalbots/lxd.key", "/etc/generalbots/inventory/group_vars/all.yml")
+    assert mode.split() == ["root", "640"] * 2
+
+
+def test_it_ticks_by_itself_and_scales_under_load(site: Site) -> None:
+    site.scale(1)
+    before = len(ticks(site))
+    site.inside("control-1", "systemctl", "start", "gb-autoscale.timer")
+    try:
+        with site.load(16) as report:
+            wait_for("the fleet to grow by itself", lambda: site.slots()["active"], lambda seen: len(seen) > 1, timeout=90, interval=1)
+        assert report["requests"]["failed"] == 0, report["requests"]
+        wait_for("ticks in its log", lambda: len(ticks(site)), lambda seen: seen >= before + 3, timeout=60, interval=1)
+    finally:
+        site.inside("control-1", "systemctl", "stop", "gb-autoscale.timer")
+    done = ticks(site)[before:]
+    assert all(one["holder"].startswith("control-1/") for one in done)
+    begun = [(one["time"], one["took_seconds"]) for one in done]
+    assert all(later >= earlier + took - 1 for (earlier, took), (later, _took) in itertools.pairwise(begun)), begun
+    assert "generalbots_autoscaler_" in (site.lxd.read_file("control-1", "/var/lib/generalbots/gb_autoscale.prom") or b"").decode()
+
+
+def test_check_mode_prints_the_decision_that_a_run_takes(site: Site) -> None:
+    site.scale(1)
+    before = (site.slots(), site.memory())
+    said = site.play("autoscale", "--check", "-e", json.dumps({"gb_settings_overrides": {"scale-min-instances": 2}}))
+    assert "action: out" in said and (site.slots(), site.memory()) == before
+    assert site.run(overrides={"scale-min-instances": 2})["decision"]["action"] == "out"
