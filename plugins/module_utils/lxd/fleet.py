@@ -12,6 +12,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime
+import ipaddress
 import time
 import typing as t
 
@@ -213,6 +214,16 @@ def instance_spec(spec: FleetSpec, slot: int) -> InstanceSpec:
     )
 
 
+def mac_of(subnet: str, slot: int) -> str:
+    """The hardware address of a slot, as fixed as its IP address.
+
+    An instance that is made anew with another one is unreachable from its neighbours for as long as they trust what they know of the
+    IP address, which is half a minute (Linux, base_reachable_time). One that has none of ours keeps what LXD gave it.
+    """
+    host = ipaddress.IPv4Address(address(subnet, COMPONENT, slot)).packed
+    return "00:16:3e:" + ":".join(f"{byte:02x}" for byte in host[1:])
+
+
 def _rules(spec: FleetSpec) -> str:
     return rule_set(COMPONENT, spec.subnet, ports={"botserver": spec.port}) if spec.firewall_rules is None else spec.firewall_rules
 
@@ -256,6 +267,9 @@ def _in_state(base: InstanceSpec, spec: FleetSpec, instance: Instance | None, st
     if instance is not None and state in ("draining", "stopped", "failed", "absent"):
         # What leaves the fleet is not brought up to date on its way out.
         return dataclasses.replace(base, config=marks, devices={}, files=())
+    hardware = mac_of(spec.subnet, int(str(base.config[SLOT_KEY]))) if instance is None else instance.devices.get("eth0", {}).get("hwaddr")
+    if hardware:
+        base = dataclasses.replace(base, devices={**base.devices, "eth0": {**(base.devices["eth0"] or {}), "hwaddr": hardware}})
     if instance is None:
         marks = {key: value for key, value in marks.items() if value is not None}
         if spec.image_version:

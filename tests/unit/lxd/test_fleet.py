@@ -76,7 +76,7 @@ def test_the_ports_of_the_rules_are_those_of_the_fleet(daemon: FakeDaemon) -> No
 
 def test_no_instance_can_use_the_address_of_another(daemon: FakeDaemon) -> None:
     bring(daemon, "started", count=1)
-    card = daemon.instances["botserver-1"]["devices"]["eth0"]
+    card = {key: value for key, value in daemon.instances["botserver-1"]["devices"]["eth0"].items() if key != "hwaddr"}
     assert (card["security.mac_filtering"], card["security.ipv4_filtering"]) == ("true", "true")
     one, two = (component_instances("proxy", 1, subnet=SUBNET, network="gbbr0", image="x", shares_address=many) for many in (False, True))
     assert one[0]["firewall_rules"] == rule_set("proxy", SUBNET)
@@ -235,3 +235,18 @@ def test_an_environment_that_a_file_cannot_hold_is_refused(environment: dict[str
 def test_a_slot_without_an_address_is_refused(subnet: str, component: str, slot: int) -> None:
     with pytest.raises(InvalidInput):
         address(subnet, component, slot)
+
+
+def test_a_slot_that_is_made_anew_has_the_hardware_address_that_its_neighbours_know(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", [1])
+    assert daemon.instances["botserver-1"]["devices"]["eth0"]["hwaddr"] == "00:16:3e:57:00:65"
+    assert bring(daemon, "started", [1]) == []
+    bring(daemon, "absent", [1])
+    bring(daemon, "started", [1])
+    assert daemon.instances["botserver-1"]["devices"]["eth0"]["hwaddr"] == "00:16:3e:57:00:65"
+
+
+def test_a_slot_of_before_keeps_the_hardware_address_that_lxd_gave_it(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", [1])
+    del daemon.instances["botserver-1"]["devices"]["eth0"]["hwaddr"]
+    assert bring(daemon, "started", [1]) == []
