@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import time
 import typing as t
 
 import pytest
@@ -23,6 +24,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps im
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.history.judge import judge
 from ansible_collections.generalbots.scaling.plugins.module_utils.history.log import parse
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAMES = [f"{component}-{slot}" for component in ("etcd", "postgres") for slot in (1, 2, 3)]
@@ -242,6 +244,60 @@ LOG = "".join(
 
 def result(fault: str, log: str = LOG, problems: tuple[str, ...] = (), within: bool | None = True) -> Result:
     return Result(fault, "postgres-2", 5.0, 9.0, "postgres-2", "postgres-3", judge(parse(log)), problems, log, within)
+
+
+class Writing(FakeLxd):
+    """An LXD whose botserver writes as if nothing happened, and leaves :data:`LOG`."""
+
+    def __init__(self, **more: t.Any) -> None:
+        etcd = {"etcd-3": (0, STATUS), "etcd-1": (1, ""), "etcd-2": (1, "")}
+        super().__init__({"postgres-1 timeout 4 python3": (0, CLUSTER), **etcd}, **more)
+        self.written: dict[str, bytes] = {}
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 0) -> tuple[int, str, str]:
+        if argv[0] == "tail":
+            now = time.time()
+            return 0, "".join(json.dumps({"event": "ok", "at": now - ago / 10}) + "\n" for ago in range(30, 0, -1)), ""
+        return super().execute(instance, argv, timeout=timeout)
+
+    def write_file(self, instance: str, path: str, content: bytes, *, mode: str = "0600", **_more: t.Any) -> None:
+        assert mode == "0600"
+        self.written[f"{instance}{path}"] = content
+
+    def read_file(self, _instance: str, _path: str) -> bytes | None:
+        return LOG.encode()
+
+
+def whole_round(lxd: Writing, fault: str) -> Result:
+    clock = Clock(time.monotonic, lambda seconds: time.sleep(min(seconds, 0.1)))
+    how = Drill("10.87.0.0/24", "botserver-1", {"host": "127.0.0.1", "password": "OnlyInTheFile"}, recover=5, heal=5)
+    one = Round(lxd, how, clock, lambda: 0.5)  # type: ignore[arg-type]
+    return one.run(*one.plan(fault, None))
+
+
+def test_a_round_records_breaks_heals_and_judges() -> None:
+    lxd = Writing()
+    found = whole_round(lxd, "power-off")
+    assert found.verdict.good and found.problems == ()
+    assert [change[1]["action"] for change in lxd.changes] == ["stop"]
+    commands = [command for instance, command in lxd.commands if instance == "botserver-1"]
+    assert next(command for command in commands if command.startswith("systemd-run")).endswith("recorder.py /run/gb-drill/config.json")
+    assert commands[-2:] == ["systemctl stop gb-drill.service", "rm -rf /run/gb-drill"]
+    assert not any("OnlyInTheFile" in command for command in commands)
+    config = json.loads(lxd.written["botserver-1/run/gb-drill/config.json"])
+    assert config["endpoint"]["password"] == "OnlyInTheFile" and config["endpoint"]["host"] == "127.0.0.1"
+    assert {name: one["host"] for name, one in config["members"].items()} == {f"postgres-{n}": f"10.87.0.3{n}" for n in (1, 2, 3)}
+    assert b"def main(" in lxd.written["botserver-1/run/gb-drill/recorder.py"]
+
+
+def test_what_was_done_is_undone_when_the_fault_cannot_be_injected() -> None:
+    lxd = Writing()
+    lxd.answers = {"postgres-2 nft add": (1, ""), **lxd.answers}
+    with pytest.raises(ScalingError, match="nft said it said no"):
+        whole_round(lxd, "cut")
+    commands = [command for _instance, command in lxd.commands]
+    assert any("nft delete table inet gb_drill" in command for command in commands)
+    assert commands[-2:] == ["systemctl stop gb-drill.service", "rm -rf /run/gb-drill"]
 
 
 class FakeRound:
