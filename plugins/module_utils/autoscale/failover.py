@@ -25,9 +25,10 @@ KEY = "user.gb.database"
 #: asks a member of Patroni for the leader and the leader for itself; prints name, timeline and start of the primary
 ASK = """
 import json, ssl, sys, urllib.request
-context = ssl.create_default_context(cafile="/etc/patroni/ca.crt")
+trust = ssl.create_default_context(cafile="/etc/patroni/ca.crt")
+patroni = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust))
 def ask(url):
-    return json.load(urllib.request.urlopen(url, context=context, timeout=3))
+    return json.load(patroni.open(url, timeout=3))
 leaders = [one for one in ask(f"https://{sys.argv[1]}:8008/cluster")["members"] if one["role"] in ("leader", "standby_leader")]
 if leaders:
     said = ask(leaders[0]["api_url"])

@@ -20,7 +20,8 @@ POSTGRES, ETCD, CLIENT = "postgres", "etcd", "botserver"
 ASK_PATRONI = (
     "import ssl, sys, urllib.request as r; "
     "c = ssl.create_default_context(cafile='/etc/patroni/ca.crt'); "
-    "print(r.urlopen('https://%s:8008/cluster' % sys.argv[1], context=c, timeout=float(sys.argv[2])).read().decode())"
+    "patroni = r.build_opener(r.HTTPSHandler(context=c)); "
+    "print(patroni.open('https://%s:8008/cluster' % sys.argv[1], timeout=float(sys.argv[2])).read().decode())"
 )
 ETCDCTL = (
     "env", "ETCDCTL_API=3", "etcdctl", "--cacert=/etc/etcd/ca.crt", "--cert=/etc/etcd/member.crt", "--key=/etc/etcd/member.key",
