@@ -24,9 +24,8 @@ unpack_promtool() {
     say "unpacking promtool from the distribution's package of Prometheus"
     local place
     place=$(mktemp -d)
-    # apt fetches as a user of its own, who may not write into the folders of others.
-    chmod 755 "$place"
-    (cd "$place" && apt-get -q download prometheus && dpkg-deb -x prometheus_*.deb .)
+    # As itself: apt's own user may not write into the folders of others.
+    (cd "$place" && apt-get -q -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb .)
     mkdir -p "$programs"
     install -m 755 "$place/usr/bin/promtool" "$programs/.promtool.new"
     mv "$programs/.promtool.new" "$programs/promtool"
