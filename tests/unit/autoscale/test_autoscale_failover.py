@@ -181,7 +181,7 @@ def test_the_question_is_a_program_that_runs(tmp_path: pathlib.Path) -> None:
     fake = (
         "import io, json, ssl, urllib.request\nssl.create_default_context = lambda cafile: None\n"
         f"answers = {answers!r}\n"
-        "urllib.request.urlopen = lambda url, context, timeout: io.StringIO(json.dumps(answers[url.rpartition('/')[2]]))\n"
+        "urllib.request.OpenerDirector.open = lambda self, url, timeout: io.StringIO(json.dumps(answers[url.rpartition('/')[2]]))\n"
     )
     done = subprocess.run([sys.executable, "-c", fake + ASK, "10.0.0.1"], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "b 7 2026-01-01 00:00:00.000000+00:00\n"
