@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import pytest
@@ -12,19 +13,43 @@ from autoscale_site import Site
 
 #: thresholds that no load of these tests reaches
 QUIET = {"scale-cpu-threshold": 99, "scale-memory-threshold": 99, "scale-request-threshold": 100000}
+DEPTH = "/tmp/queue-depth"
 
 
-TRIGGERS: dict[str, tuple[t.Callable[[Site], t.ContextManager[dict[str, t.Any]]], dict[str, t.Any]]] = {
-    "CPU": (lambda site: site.load(14, "/api/demo/echo?burn_ms=25"), {"scale-cpu-threshold": 70}),
-    "memory": (lambda site: site.load(0.2, "/api/demo/echo?alloc_mb=30&hold_s=6"), {"scale-memory-threshold": 45}),
-    "requests": (lambda site: site.load(14), {"scale-request-threshold": 300}),
+def queue(site: Site, depth: int) -> None:
+    """So many jobs wait."""
+    site.inside("proxy-1", "sh", "-c", f"echo {depth} > {DEPTH}")
+
+
+@contextlib.contextmanager
+def waiting_jobs(site: Site) -> t.Iterator[dict[str, t.Any]]:
+    """A queue that is long while the block runs."""
+    queue(site, 500)
+    try:
+        yield {"requests": {"failed": 0}}
+    finally:
+        queue(site, 0)
+
+
+COUNTED = [{"name": "queue-depth", "command": {"argv": ["cat", DEPTH], "instance": "proxy-1"}, "timeout": 5.0, "max_age": 60.0}]
+TRIGGERS: dict[str, tuple[t.Callable[[Site], t.ContextManager[dict[str, t.Any]]], dict[str, t.Any], list[dict[str, t.Any]]]] = {
+    "CPU": (lambda site: site.load(14, "/api/demo/echo?burn_ms=25"), {"scale-cpu-threshold": 70}, []),
+    "memory": (lambda site: site.load(0.2, "/api/demo/echo?alloc_mb=30&hold_s=6"), {"scale-memory-threshold": 45}, []),
+    "requests": (lambda site: site.load(14), {"scale-request-threshold": 300}, []),
+    "response time": (
+        lambda site: site.load(5, "/api/demo/echo?delay_ms=900"),
+        {"scale-rule-response-time": 500, "scale-rule-response-action": "up"},
+        [],
+    ),
+    "queue depth": (waiting_jobs, {"scale-rule-queue-depth": 100, "scale-rule-queue-action": "up"}, COUNTED),
 }
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
 def test_a_trigger_scales_out_and_in(site: Site, trigger: str) -> None:
-    load, settings = TRIGGERS[trigger]
-    wanted: dict[str, t.Any] = {"overrides": {**QUIET, "scale-max-instances": 2, **settings}}
+    load, settings, sources = TRIGGERS[trigger]
+    wanted: dict[str, t.Any] = {"overrides": {**QUIET, "scale-max-instances": 2, **settings}, "sources": sources}
+    queue(site, 0)
     site.scale(1)
     with load(site) as report:
         step = site.tick_until("out", **wanted)

@@ -1,14 +1,19 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs that are killed with -9 just after one of their writes, on the way out and on the way in under load."""
+"""Runs that are killed, instances that fall ill, slots that are warm, a host that is too full."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from autoscale_site import Site
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
 MARKS = ("user.gb.drain-deadline", "user.gb.gate-closed", "user.gb.drain-then")
 
@@ -45,3 +50,50 @@ def test_killed_on_the_way_in_the_next_run_goes_on_and_nothing_is_cut(site: Site
     assert report["requests"]["failed"] == 0, report["requests"]
     assert [lost for lost in report["websockets"]["lost"] if lost["instance"] == "botserver-1"] == []
     assert site.remembered()["history"]["last_in"] is not None
+
+
+def test_an_instance_that_falls_ill_is_replaced_the_new_one_first(site: Site) -> None:
+    site.scale(2)
+    wanted = {"overrides": {"scale-min-instances": 2}, "options": {"heal_patience": 3, "stabilisation": 1}, "wait": True}
+    site.run(**wanted)
+    with site.load(10) as report:
+        knob = ("curl", "-fsS", "-X", "POST", "-H", "Content-Type: application/json", "-d", json.dumps({"fail_health": True}))
+        site.inside("botserver-2", *knob, "http://127.0.0.1:8080/api/demo/knobs")
+        smallest = 2
+
+        def tick() -> dict[str, list[int]]:
+            nonlocal smallest
+            site.run(**wanted)
+            smallest = min(smallest, len(site.slots()["active"]))
+            return site.slots()
+
+        wait_for("botserver-2 to be replaced", tick, lambda seen: seen.get("failed") == [2], timeout=90, interval=1)
+    assert smallest == 2 and site.slots()["active"] == [1, 3]
+    assert "another instance took its place" in site.config("botserver-2")["user.gb.failure"]
+    assert report["requests"]["failed"] == 0, report["requests"]
+    site.lxd.delete("instances/botserver-2")
+
+
+def test_a_warm_slot_is_made_in_idle_time_and_started_as_it_is(site: Site) -> None:
+    site.scale(1)
+    site.run(warm=1)
+    assert site.slots()["warm"] == [2]
+    made = site.lxd.get("instances/botserver-2")[0]["created_at"]
+    site.run(count=2)
+    assert site.slots()["active"] == [1, 2]
+    assert site.lxd.get("instances/botserver-2")[0]["created_at"] == made
+
+
+def test_a_host_that_is_too_full_is_said_so_and_nothing_is_stuck(site: Site) -> None:
+    site.scale(1)
+    full = str(len(observe(site.lxd)))
+    project = f"projects/{site.lxd.project}"
+    edit(site.lxd, project, lambda _keys: {"limits.instances": full})
+    try:
+        with pytest.raises(ScalingError, match=r"Slot 2 did not come up .* maximum number of instances"):
+            site.run(count=2)
+        assert site.slots() == {"active": [1]} and "user.gb.lock" not in site.memory()
+    finally:
+        edit(site.lxd, project, lambda _keys: {"limits.instances": None})
+    site.run(count=2)
+    assert site.slots()["active"] == [1, 2]

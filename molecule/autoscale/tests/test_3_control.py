@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""control-1 scales the fleet by itself, and may do so in its own project only."""
+"""control-1 scales the fleet by itself, may do so in its own project only, and hears an operator."""
 
 from __future__ import annotations
 
@@ -52,6 +52,15 @@ def test_it_ticks_by_itself_and_scales_under_load(site: Site) -> None:
     begun = [(one["time"], one["took_seconds"]) for one in done]
     assert all(later >= earlier + took - 1 for (earlier, took), (later, _took) in itertools.pairwise(begun)), begun
     assert "generalbots_autoscaler_" in (site.lxd.read_file("control-1", "/var/lib/generalbots/gb_autoscale.prom") or b"").decode()
+
+
+def test_an_operator_pins_and_unpins(site: Site) -> None:
+    site.scale(1)
+    assert "pin: 2" in site.play("autoscale", "--tags", "pin", "-e", "pin=2")
+    site.run()
+    assert len(site.slots()["active"]) == 2 and site.remembered()["controls"]["pin"] == 2
+    assert "pin: null" in site.play("autoscale", "--tags", "unpin")
+    assert site.remembered()["controls"] == {"pause": None, "pin": None}
 
 
 def test_check_mode_prints_the_decision_that_a_run_takes(site: Site) -> None:
