@@ -200,7 +200,8 @@ def test_proxies_with_a_storage_in_common_tell_each_other(call: Call, caddy: Rea
     with limited(call, caddy, {"caddy_rate_limit": shared}), second(caddy) as other:
         configure(call, other, settings=LIMITS, caddy_rate_limit=shared)
         until("it to serve as well", lambda: other.get("/", source="127.0.9.9")[0] == 200)
-        assert statuses(caddy, 5) == [200] * 5
+        # On a slow machine they tell each other in the middle of it, and fewer than the limit may pass then; never more.
+        assert 1 <= statuses(caddy, 8).count(200) <= 5
         assert 0 <= statuses(other, 8).count(200) <= 5
         until("both to know", lambda: statuses(caddy, 1) + statuses(other, 1) == [429, 429])
         assert alternating([caddy, other], 6) == 0
