@@ -44,7 +44,7 @@ lint: venv ## style, types, documentation, changelog, generated pages
 caddy: venv ## build Caddy as the role does, once; the unit tests then try the real one
 	@$(STEP) caddy $(BIN)/ansible-playbook -i localhost, -c local -e ansible_python_interpreter=$(BIN)/python tools/caddy.yml
 
-programs: venv ## install Chromium and unpack promtool, once; the unit tests then look at the report's page and try the alert rules
+programs: venv ## install Chromium, unpack promtool and HAProxy, once; the unit tests then try page, alert rules and endpoints on them
 	@$(STEP) programs tools/programs.sh
 
 unit: venv ## unit tests and the content of the artifact

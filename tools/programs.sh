@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make what the unit tests look at pages and alert rules with: Chromium, and Prometheus' promtool under .build/programs.
+# Make what the unit tests try things on: Chromium for the report's page and, unpacked under .build/programs, Prometheus' promtool for the
+# alert rules and HAProxy for the endpoints.
 # Run any time: it does nothing where they are. Where there is no apt-get it says which tests will be skipped, and ends well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,26 +20,35 @@ install_chromium() {
     apt install -y --no-install-recommends chromium fonts-dejavu-core
 }
 
-# Not installed: the package would start a Prometheus on this machine.
-unpack_promtool() {
-    say "unpacking promtool from the distribution's package of Prometheus"
-    local place
+# unpack PROGRAM PACKAGE PATH: one program of a package. Not installed, because the package would start a service on this machine.
+unpack() {
+    local program=$1 package=$2 path=$3 place
+    say "unpacking $program from the distribution's package $package"
     place=$(mktemp -d)
     # As itself: apt's own user may not write into the folders of others.
-    (cd "$place" && apt-get -q -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb .)
+    (cd "$place" && apt-get -q -o APT::Sandbox::User=root download "$package" && dpkg-deb -x "$package"_*.deb .)
     mkdir -p "$programs"
-    install -m 755 "$place/usr/bin/promtool" "$programs/.promtool.new"
-    mv "$programs/.promtool.new" "$programs/promtool"
+    install -m 755 "$place/$path" "$programs/.$program.new"
+    mv "$programs/.$program.new" "$programs/$program"
     rm -rf "$place"
+}
+
+unpack_promtool() { unpack promtool prometheus usr/bin/promtool; }
+
+# Its libraries start nothing.
+unpack_haproxy() {
+    apt install -y --no-install-recommends liblua5.3-0 libopentracing-c-wrapper0 libpcre2-8-0
+    unpack haproxy haproxy usr/sbin/haproxy
 }
 
 missing=()
 command -v chromium >/dev/null || missing+=(install_chromium)
 command -v promtool >/dev/null || [ -x "$programs/promtool" ] || missing+=(unpack_promtool)
+PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || [ -x "$programs/haproxy" ] || missing+=(unpack_haproxy)
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-    say "no apt-get here: install chromium and promtool yourself, or the tests that need them are skipped"
+    say "no apt-get here: install chromium, promtool and haproxy yourself, or the tests that need them are skipped"
     exit 0
 fi
 apt update

@@ -16,32 +16,11 @@ import json
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni import inside
 
-COMPONENT = "postgres"
 #: the key beside the autoscaler's state
 KEY = "user.gb.database"
-#: asks a member of Patroni for the leader and the leader for itself; prints name, timeline and start of the primary
-ASK = """
-import json, ssl, sys, urllib.request
-trust = ssl.create_default_context(cafile="/etc/patroni/ca.crt")
-patroni = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust))
-def ask(url):
-    return json.load(patroni.open(url, timeout=3))
-leaders = [one for one in ask(f"https://{sys.argv[1]}:8008/cluster")["members"] if one["role"] in ("leader", "standby_leader")]
-if leaders:
-    said = ask(leaders[0]["api_url"])
-    if said.get("state") == "running":
-        print(leaders[0]["name"], said["timeline"], said["postmaster_start_time"])
-"""
-
-
-class Connection(t.Protocol):
-    """The one call of an LXD connection that is made here."""
-
-    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = ...) -> tuple[int, str, str]:
-        """Run a command in an instance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,20 +51,20 @@ def from_text(text: str | None) -> tuple[Healing, str]:
         return Healing(), f"What was recorded of the database cannot be read ({why}); the primary is noted afresh."
 
 
-def primary(lxd: Connection, observed: t.Mapping[str, Instance], subnet: str) -> tuple[str, str]:
+def primary(lxd: inside.Connection, observed: t.Mapping[str, Instance], subnet: str) -> tuple[str, str]:
     """Who leads and since when, from whichever member answers, and why nobody knows. Both are empty where there is no cluster."""
-    members = sorted(name for name, one in observed.items() if one.component == COMPONENT and one.status == "Running")
+    members = sorted(name for name, one in observed.items() if one.component == inside.COMPONENT and one.status == "Running")
     heard = []
     for name in members:
-        where = address(subnet, COMPONENT, int(name.rpartition("-")[2]))
         try:
-            code, out, err = lxd.execute(name, ["timeout", "8", "/usr/bin/python3", "-c", ASK, where], timeout=15)
-        except ScalingError as error:
+            said = inside.ask(lxd, name, subnet, leader=True)
+        except (ScalingError, ValueError) as error:
             heard.append(str(error))
             continue
-        if code == 0 and out.strip():
-            return out.strip(), ""
-        heard.append(f"{name}: {(err.strip().splitlines() or ['nobody leads'])[-1]}")
+        leads = next((one["name"] for one in said["cluster"]["members"] if one["role"] in inside.LEADS), "")
+        if leads and said["leader"].get("state") == "running":
+            return f"{leads} {said['leader']['timeline']} {said['leader']['postmaster_start_time']}", ""
+        heard.append(f"{name}: nobody leads")
     return "", f"Nobody tells who leads the database: {' | '.join(heard)}" if heard else ""
 
 

@@ -155,9 +155,9 @@ def _stabilisation(view: View, proposal: Proposal) -> Verdict | None:
         return Verdict(view.current, f"only {known:.0f} s of the last {window:.0f} s are known")
     at, need = max(past, key=lambda item: item[1])
     size = -int(-(need - 1e-9) // 1)
-    return Verdict(
-        min(size, view.current), f"{instances(size)} were needed {view.facts.time - at:.0f} s ago, within the last {window:.0f} s"
-    )
+    were = "was" if size == 1 else "were"
+    why = f"{instances(size)} {were} needed {view.facts.time - at:.0f} s ago, within the last {window:.0f} s"
+    return Verdict(min(size, view.current), why)
 
 
 def _look_ahead(view: View, proposal: Proposal) -> Verdict | None:

@@ -14,20 +14,13 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni import inside
 
 POSTGRES, ETCD, CLIENT = "postgres", "etcd", "botserver"
-#: asks one member of Patroni for its cluster; the two arguments are its address and how many seconds it may take
-ASK_PATRONI = (
-    "import ssl, sys, urllib.request as r; "
-    "c = ssl.create_default_context(cafile='/etc/patroni/ca.crt'); "
-    "patroni = r.build_opener(r.HTTPSHandler(context=c)); "
-    "print(patroni.open('https://%s:8008/cluster' % sys.argv[1], timeout=float(sys.argv[2])).read().decode())"
-)
 ETCDCTL = (
     "env", "ETCDCTL_API=3", "etcdctl", "--cacert=/etc/etcd/ca.crt", "--cert=/etc/etcd/member.crt", "--key=/etc/etcd/member.key",
     "--command-timeout=3s",
 )  # fmt: skip
-LEADS = ("leader", "standby_leader")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +36,7 @@ class Member:
     @property
     def leads(self) -> bool:
         """Whether it holds the leader's lock."""
-        return self.role in LEADS
+        return self.role in inside.LEADS
 
     @property
     def well(self) -> bool:
@@ -114,11 +107,8 @@ def _running(observed: t.Mapping[str, Instance], component: str) -> list[str]:
 
 
 def _members(lxd: Lxd, subnet: str, name: str) -> tuple[Member, ...]:
-    where = address(subnet, POSTGRES, int(name.rpartition("-")[2]))
-    code, out, _err = lxd.execute(name, ["timeout", "4", "python3", "-c", ASK_PATRONI, where, "3"], timeout=10)
-    if code != 0:
-        return ()
-    return tuple(sorted((_member(one) for one in json.loads(out)["members"]), key=lambda one: one.name))
+    said = inside.ask(lxd, name, subnet)["cluster"]
+    return tuple(sorted((_member(one) for one in said["members"]), key=lambda one: one.name))
 
 
 def _member(said: t.Mapping[str, t.Any]) -> Member:

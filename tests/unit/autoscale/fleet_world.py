@@ -213,8 +213,13 @@ class World:
         if instance in self.silent:
             raise Unreachable(f"{instance} gave no answer")
         if instance.startswith("postgres-"):
-            return 0, f"{self.primary}\n" if self.primary else "", ""
+            return 0, self._patroni(), ""
         return self._asked(argv[3], list(argv[4:]))
+
+    def _patroni(self) -> str:
+        name, timeline, since = self.primary.split(maxsplit=2) if self.primary else ("", "", "")
+        leader = {"state": "running", "timeline": int(timeline), "postmaster_start_time": since} if name else None
+        return json.dumps({"cluster": {"members": [{"name": name, "role": "leader"}] if name else []}, "leader": leader})
 
     def _asked(self, what: str, words: list[str]) -> tuple[int, str, str]:
         gates = [word for word in words if word.startswith("http://")]

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import json
-import pathlib
-import subprocess
-import sys
 import typing as t
 
 import pytest
 from fleet_world import Killed, World, job, ports
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.failover import ASK, Healing, from_text, plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.failover import Healing, from_text, plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
 
 BEFORE, AFTER = "postgres-1 4 2026-01-01T00:00:00+00:00", "postgres-2 5 2026-01-02T00:00:00+00:00"
@@ -173,15 +170,3 @@ def test_a_record_that_cannot_be_read_renews_nobody(text: str) -> None:
     healing, note = from_text(text)
     assert plan(healing, AFTER, [1])[0] == Healing(AFTER)
     assert "noted afresh" in note
-
-
-def test_the_question_is_a_program_that_runs(tmp_path: pathlib.Path) -> None:
-    answers = {"cluster": {"members": [{"name": "a", "role": "replica"}, {"name": "b", "role": "leader", "api_url": "https://b:8008/patroni"}]},
-               "patroni": {"state": "running", "timeline": 7, "postmaster_start_time": "2026-01-01 00:00:00.000000+00:00"}}  # fmt: skip
-    fake = (
-        "import io, json, ssl, urllib.request\nssl.create_default_context = lambda cafile: None\n"
-        f"answers = {answers!r}\n"
-        "urllib.request.OpenerDirector.open = lambda self, url, timeout: io.StringIO(json.dumps(answers[url.rpartition('/')[2]]))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", fake + ASK, "10.0.0.1"], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "b 7 2026-01-01 00:00:00.000000+00:00\n"

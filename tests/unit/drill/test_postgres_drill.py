@@ -182,20 +182,17 @@ def test_a_disk_is_filled_within_a_quota_or_not_at_all() -> None:
 
 
 def test_a_switchover_goes_to_the_synchronous_standby() -> None:
-    lxd = FakeLxd({"postgres-1 timeout 4 python3": (0, CLUSTER)})
+    lxd = FakeLxd({"postgres-1 timeout 5 /usr/bin/python3": (0, CLUSTER)})
     steps(lxd).take(Step("switchover", "postgres-2"))
     assert lxd.commands[-1][1].endswith("switchover generalbots --leader postgres-2 --candidate postgres-3 --force")
 
 
-CLUSTER = json.dumps(
-    {
-        "members": [
-            {"name": "postgres-3", "role": "sync_standby", "state": "running", "timeline": 4, "lag": 0},
-            {"name": "postgres-2", "role": "leader", "state": "running", "timeline": 4},
-            {"name": "postgres-1", "role": "replica", "state": "running", "timeline": 4, "lag": 0},
-        ]
-    }
-)
+SAID = [
+    {"name": "postgres-3", "role": "sync_standby", "state": "running", "timeline": 4, "lag": 0},
+    {"name": "postgres-2", "role": "leader", "state": "running", "timeline": 4},
+    {"name": "postgres-1", "role": "replica", "state": "running", "timeline": 4, "lag": 0},
+]
+CLUSTER = json.dumps({"cluster": {"members": SAID}})
 STATUS = json.dumps([{"Status": {"leader": 7, "header": {"member_id": 7}}}])
 FOLLOWS = json.dumps([{"Status": {"leader": 7, "header": {"member_id": 8}}}])
 
@@ -251,7 +248,7 @@ class Writing(FakeLxd):
 
     def __init__(self, **more: t.Any) -> None:
         etcd = {"etcd-3": (0, STATUS), "etcd-1": (1, ""), "etcd-2": (1, "")}
-        super().__init__({"postgres-1 timeout 4 python3": (0, CLUSTER), **etcd}, **more)
+        super().__init__({"postgres-1 timeout 5 /usr/bin/python3": (0, CLUSTER), **etcd}, **more)
         self.written: dict[str, bytes] = {}
 
     def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 0) -> tuple[int, str, str]:

@@ -30,13 +30,16 @@ from cryptography.x509.oid import NameOID
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
+#: where make programs puts what it unpacks
+BUILT = pathlib.Path(__file__).parents[3] / ".build" / "programs"
 SUBNET = "127.0.0.0/24"
 MEMBERS = {f"postgres-{number}": f"127.0.0.3{number}" for number in (1, 2, 3)}
 
 
 def binary() -> str | None:
-    """A HAProxy to test with: the one that C(GB_HAPROXY_BINARY) names, else an installed one."""
-    found = os.environ.get("GB_HAPROXY_BINARY") or shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    """A HAProxy to test with: the one that C(GB_HAPROXY_BINARY) names, else an installed one, else that of C(make programs)."""
+    places = f"{os.environ.get('PATH', '')}:/usr/sbin:{BUILT}"
+    found = os.environ.get("GB_HAPROXY_BINARY") or shutil.which("haproxy", path=places)
     return found if found and os.access(found, os.X_OK) else None
 
 

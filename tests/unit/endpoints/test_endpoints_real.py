@@ -14,7 +14,7 @@ from endpoints_real import MEMBERS, Authority, Endpoint, Member, binary, connect
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
-pytestmark = pytest.mark.skipif(binary() is None, reason="no HAProxy: install the package haproxy, or name one in GB_HAPROXY_BINARY")
+pytestmark = pytest.mark.skipif(binary() is None, reason="no HAProxy: run make programs, or name one in GB_HAPROXY_BINARY")
 
 
 class Site:
