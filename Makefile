@@ -17,7 +17,7 @@ ROUNDS ?= 10
 MINUTES ?= 120
 
 # What ansible.cfg and pyproject.toml say holds without make as well, but molecule and the benches change directory.
-export PATH := $(BIN):$(PATH)
+export PATH := $(BIN):$(CURDIR)/.build/programs:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export PYTHONPATH := $(CURDIR)/.build/collections
@@ -61,7 +61,8 @@ molecule: venv ## the molecule scenarios on real LXD, one after the other (SCENA
 		$(STEP) "molecule $$scenario" $(BIN)/molecule test --scenario-name "$$scenario" </dev/null; \
 	done
 
-bench: venv ## measure against the shell loop and the peers; prints ratios
+bench: venv caddy ## measure against the shell loop and the peers; prints ratios
+	@tools/programs.sh haproxy wrk
 	@$(STEP) bench $(BIN)/python -m pytest -s tests/bench
 
 bench-replay: venv ## what the autoscaler would have done on recorded traffic (TRACE="my.csv ..." REPLAY="--help")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make what the unit tests try things on: Chromium for the report's page and, unpacked under .build/programs, Prometheus' promtool for the
 # alert rules and HAProxy for the endpoints.
+# programs.sh [PROGRAM...]: those, or all that the unit tests use. The benches ask for wrk as well.
 # Run any time: it does nothing where they are. Where there is no apt-get it says which tests will be skipped, and ends well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,14 +42,25 @@ unpack_haproxy() {
     unpack haproxy haproxy usr/sbin/haproxy
 }
 
+install_wrk() { apt install -y --no-install-recommends wrk; }
+
+[ "$#" -gt 0 ] || set -- chromium promtool haproxy
 missing=()
-command -v chromium >/dev/null || missing+=(install_chromium)
-command -v promtool >/dev/null || [ -x "$programs/promtool" ] || missing+=(unpack_promtool)
-PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || [ -x "$programs/haproxy" ] || missing+=(unpack_haproxy)
+for program in "$@"; do
+    case $program in
+        chromium | wrk) missing_as=install_$program ;;
+        promtool | haproxy) missing_as=unpack_$program ;;
+        *)
+            say "there is no program named $program here: chromium, promtool, haproxy, wrk" >&2
+            exit 2
+            ;;
+    esac
+    PATH=$PATH:/usr/sbin:$programs command -v "$program" >/dev/null || missing+=("$missing_as")
+done
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-    say "no apt-get here: install chromium, promtool and haproxy yourself, or the tests that need them are skipped"
+    say "no apt-get here: install $* yourself, or what needs them is skipped"
     exit 0
 fi
 apt update
