@@ -5,7 +5,9 @@
 """demo botserver: stands in for General Bots' botserver in demos and tests, and does nothing useful.
 
 It answers, starts and stops as botserver 6.3.1 was seen to, as far as that goes without data services: it opens no
-connection to Vault, PostgreSQL, Redis, Qdrant or Drive. Its own switches, which the real program does not have:
+connection to Vault, Redis, Qdrant or Drive. Where ``DATABASE_URL`` is given, it asks whether a PostgreSQL answers there, without
+logging in and at most once a second, and is as well as the database is: /api/health says 503 after five seconds without one, and a
+start without one ends after eight. Its own switches, which the real program does not have:
 
 ``GB_DEMO_STANDALONE=true``  run although ``VAULT_ADDR`` names no remote Vault
 ``GB_DEMO_SLOW_START=60``    seconds before the port is opened
@@ -16,8 +18,9 @@ connection to Vault, PostgreSQL, Redis, Qdrant or Drive. Its own switches, which
                              of the instance only. The real program without its database is
                              ``{"fail_health": true, "hang_health": 5}``.
                              ``failover_trap`` (bool) arms what a failover of the database does to the real program: once
-                             ``fail_health`` was on, no session is stored any more until a restart, and nothing shows it
-                             but the demo's own ``known`` of websockets and ``sessions_stored`` of the knobs
+                             ``fail_health`` was on, or the database did not answer, no session is stored any more until a
+                             restart, and nothing shows it but the demo's own ``known`` of websockets and
+                             ``sessions_stored`` of the knobs
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import sys
 import time
 import typing as t
@@ -48,6 +52,11 @@ MAX_SESSIONS = 10_000
 MAX_MILLISECONDS, MAX_MEGABYTES, MAX_HOLD_SECONDS = 60_000, 4096, 600
 MEBIBYTE = 1024 * 1024
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+# What the real program takes until it calls its database gone, while it runs and when it starts; and how long it was not asked again.
+HEALTH_SECONDS, START_SECONDS, TRUST_SECONDS = 5.0, 8.0, 1.0
+ATTEMPT_SECONDS, RETRY_SECONDS = 1.0, 0.25
+# PostgreSQL's SSLRequest: its length, and its code (chapter "Message Formats" of its manual). The answer is S or N.
+SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 log = logging.getLogger("demo botserver")
 Handler = t.Callable[[web.Request], t.Awaitable[web.StreamResponse]]
@@ -100,6 +109,51 @@ def fill_page_cache(folder: pathlib.Path, megabytes: float) -> None:
             file.write(bytes(MEBIBYTE))
 
 
+class Database:
+    """Whether a PostgreSQL answers at the address of a URL. ``gone`` is set once it did not, even for a moment."""
+
+    def __init__(self, url: str) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 5432
+        self.gone = False
+        self._answer, self._until = False, 0.0
+        self._one = asyncio.Lock()
+
+    async def answers(self, patience: float) -> bool:
+        """Whether it answers within so many seconds."""
+        end = time.monotonic() + patience
+        while not await self._now():
+            if time.monotonic() >= end:
+                return False
+            await asyncio.sleep(RETRY_SECONDS)
+        return True
+
+    async def _now(self) -> bool:
+        """What the last attempt said, if that is fresh, or a new one says. All who ask at once share one."""
+        async with self._one:
+            if time.monotonic() >= self._until:
+                try:
+                    await asyncio.wait_for(self._greet(), ATTEMPT_SECONDS)
+                    self._answer = True
+                except (OSError, EOFError) as error:
+                    log.info("no database at %s:%d: %r", self.host, self.port, error)
+                    self._answer, self.gone = False, True
+                self._until = time.monotonic() + (TRUST_SECONDS if self._answer else RETRY_SECONDS)
+            return self._answer
+
+    async def _greet(self) -> None:
+        """Go as far as TLS, which leaves no trace in its log. Nothing is sent that had to be kept secret, so nobody is verified."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        try:
+            writer.write(SSL_REQUEST)
+            if await reader.readexactly(1) == b"S":
+                anybody = ssl.create_default_context()
+                anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+                await writer.start_tls(anybody)
+        finally:
+            writer.close()
+
+
 def bad_request(reason: str) -> web.HTTPBadRequest:
     """The answer 400 with its reason."""
     return web.HTTPBadRequest(text=json.dumps({"error": "bad_request", "message": reason}), content_type="application/json")
@@ -143,9 +197,10 @@ class Knobs:
 class Botserver:
     """The routes and what they share; one per process."""
 
-    def __init__(self, work: pathlib.Path) -> None:
+    def __init__(self, work: pathlib.Path, database: Database | None = None) -> None:
         self.instance = socket.gethostname()
         self.work = work
+        self.database = database
         self.knobs = Knobs()
         # Message counts by session. Only this process knows them: a websocket led elsewhere finds "known": false.
         self.sessions: dict[str, int] = {}
@@ -192,9 +247,11 @@ class Botserver:
         return web.json_response({"status": "ok", "service": "botserver", "version": NAME, "commit": "demo"})
 
     async def api_health(self, _request: web.Request) -> web.StreamResponse:
-        """Readiness: 200 or 503. ``database`` is what the knob says, for the demo has none."""
+        """Readiness: 200 or 503. ``database`` is whether there is one, if one was given, and what the knob says."""
         await asyncio.sleep(self.knobs.hang_health)
-        well = not self.knobs.fail_health
+        there = self.database is None or await self.database.answers(HEALTH_SECONDS)
+        self.trap()
+        well = there and not self.knobs.fail_health
         body = {"status": "healthy" if well else "degraded", "service": "botserver", "version": NAME, "database": well}
         return web.json_response({**body, "build_date": "demo", "commit": "demo"}, status=200 if well else 503)
 
@@ -204,6 +261,11 @@ class Botserver:
         session = self.remember(str(uuid.uuid4()))
         ids = {"user_id": str(uuid.uuid4()), "session_id": session, "bot_id": str(uuid.uuid5(uuid.NAMESPACE_DNS, bot))}
         return web.json_response({**ids, "bot_name": bot, "status": "anonymous", "server": NAME, "instance": self.instance})
+
+    def trap(self) -> None:
+        """Be in the failover trap from here on, if it is armed and the database was gone."""
+        gone = self.knobs.fail_health or (self.database is not None and self.database.gone)
+        self.trapped = self.trapped or (self.knobs.failover_trap and gone)
 
     def remember(self, session: str) -> str:
         """Keep a session, the oldest giving way when there are too many; in the failover trap keep none, and say nothing."""
@@ -291,7 +353,9 @@ class Botserver:
             self.knobs.turn(await request.json())
         except json.JSONDecodeError as error:
             raise bad_request(f"not JSON: {error}") from error
-        self.trapped = self.trapped or (self.knobs.failover_trap and self.knobs.fail_health)
+        if self.database is not None:
+            self.database.gone = False  # what was before counts no more
+        self.trap()
         log.info("knobs: %s", self.knobs)
         return await self.show_knobs(request)
 
@@ -303,7 +367,7 @@ class Botserver:
         return web.json_response(refusal, status=401)
 
 
-async def serve(port: int, slow_start: float, work: pathlib.Path) -> int:
+async def serve(port: int, slow_start: float, work: pathlib.Path, database_url: str = "") -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -313,7 +377,11 @@ async def serve(port: int, slow_start: float, work: pathlib.Path) -> int:
         await asyncio.wait([asyncio.ensure_future(stop.wait())], timeout=slow_start)
     if stop.is_set():
         return 0
-    botserver = Botserver(work)
+    database = Database(database_url) if database_url else None
+    if database and not await database.answers(START_SECONDS):
+        log.error("no PostgreSQL answers at %s:%d, where DATABASE_URL leads", database.host, database.port)
+        return 1
+    botserver = Botserver(work, database)
     runner = web.AppRunner(botserver.application(), access_log=None)
     await runner.setup()
     try:
@@ -340,7 +408,7 @@ def main(arguments: collections.abc.Sequence[str]) -> int:
     environment = read_environment(pathlib.Path.cwd(), os.environ)
     vault = environment.get("VAULT_ADDR", "")
     if environment.get("GB_DEMO_STANDALONE", "").lower() == "true":
-        log.info("GB_DEMO_STANDALONE: runs without Vault and without data services")
+        log.info("GB_DEMO_STANDALONE: runs without Vault")
     elif needs_private_stack(vault):
         log.error(
             "VAULT_ADDR=%r names no remote Vault: the real botserver would now bootstrap a private stack here, "
@@ -355,7 +423,7 @@ def main(arguments: collections.abc.Sequence[str]) -> int:
     except ValueError as error:
         log.error("PORT and GB_DEMO_SLOW_START are numbers: %s", error)
         return 1
-    return asyncio.run(leave_at_once(serve(port, slow_start, work_folder(environment))))
+    return asyncio.run(leave_at_once(serve(port, slow_start, work_folder(environment), environment.get("DATABASE_URL", ""))))
 
 
 async def leave_at_once(running: t.Awaitable[int]) -> int:

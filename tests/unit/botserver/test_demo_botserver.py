@@ -337,6 +337,71 @@ def test_without_the_failover_trap_sessions_are_stored_again_after_the_database_
     assert sessions_stored(server) == 1
 
 
+class Postgres:
+    """What a PostgreSQL says to an SSLRequest, or nothing at all, on a loopback port."""
+
+    def __init__(self) -> None:
+        self.there = True
+        self.asked: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"postgres://gbuser@127.0.0.1:{self._socket.getsockname()[1]}/botserver"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                link, _peer = self._socket.accept()
+                with link:
+                    if self.there:
+                        self.asked.append(link.recv(8))
+                        link.sendall(b"N")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def postgres() -> t.Iterator[Postgres]:
+    one = Postgres()
+    yield one
+    one.close()
+
+
+def test_it_is_as_well_as_its_database(start: Start, postgres: Postgres) -> None:
+    server = start({**STANDALONE, "DATABASE_URL": postgres.url}).ready()
+    assert server.ask("/api/health").body["database"] is True
+    assert postgres.asked == [bytes([0, 0, 0, 8, 4, 210, 22, 47])], "one question is enough for start and health"
+    postgres.there = False
+    until(lambda: server.ask("/api/health").status == 503, "the database is missed")
+    begun = time.monotonic()
+    answer = server.ask("/api/health")
+    assert (answer.status, answer.body["status"], answer.body["database"]) == (503, "degraded", False)
+    assert 4.5 < time.monotonic() - begun < 7
+    assert (server.ask("/health").status, server.ask("/api/auth").status) == (200, 200)
+    postgres.there = True
+    assert server.ask("/api/health").status == 200
+
+
+def test_without_its_database_it_does_not_start(start: Start, postgres: Postgres) -> None:
+    postgres.there = False
+    begun = time.monotonic()
+    server = start({**STANDALONE, "DATABASE_URL": postgres.url})
+    assert server.process.wait(timeout=2 * PATIENCE) == 1
+    assert time.monotonic() - begun > 7
+    assert "no PostgreSQL answers at 127.0.0.1" in server.log()
+
+
+def test_the_failover_trap_shuts_when_the_database_is_gone_for_a_moment(start: Start, postgres: Postgres) -> None:
+    server = start({**STANDALONE, "DATABASE_URL": postgres.url}).ready()
+    server.turn(failover_trap=True)
+    server.ask("/api/auth")
+    postgres.there = False
+    until(lambda: server.ask("/api/health").status == 503, "the database is missed")
+    postgres.there = True
+    assert [server.ask("/api/health").status, server.ask("/api/auth").status] == [200, 200]
+    assert sessions_stored(server) == 1
+
+
 def test_echo_names_instance_path_and_request_id(server: Server) -> None:
     answer = server.ask("/api/demo/echo", method="POST", body="12345", X_Request_ID="r-1").body
     about = {"method": "POST", "path": "/api/demo/echo", "request_id": "r-1", "received_bytes": 5}
