@@ -9,6 +9,7 @@ import ast
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -70,6 +71,10 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         role = {"name": "generalbots.scaling.endpoints", "tasks_from": "preflight"}
         use = {"ansible.builtin.include_role": role, "vars": {**GIVEN, **variables}}
         tasks.append({"vars": {"case": name}, "block": [use], "rescue": [{"ansible.builtin.set_fact": keep}]})
+    (folder / "ca.crt").write_text("an authority")
+    inputs = {"name": "generalbots.scaling.endpoints", "tasks_from": "inputs"}
+    tasks.append({"ansible.builtin.include_role": inputs, "vars": {**GIVEN, "endpoints_postgres_ca_file": f"{folder}/ca.crt"}})
+    tasks.append({"ansible.builtin.set_fact": {"refusals": "{{ refusals | combine({'inputs': endpoints_inputs | to_json}) }}"}})
     tasks.append({"ansible.builtin.copy": {"content": "{{ refusals | to_json }}", "dest": f"{folder}/result.json", "mode": "0600"}})
     python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     (folder / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "vars": python, "tasks": tasks}]))
@@ -88,6 +93,12 @@ def test_refuses_and_says_why(refusals: dict[str, str], name: str) -> None:
 
 def test_refuses_nothing_that_is_right(refusals: dict[str, str]) -> None:
     assert "nothing" not in refusals
+
+
+def test_an_image_is_made_of_the_role_and_of_the_authority(refusals: dict[str, str]) -> None:
+    inputs = json.loads(refusals["inputs"])
+    assert re.fullmatch("[0-9a-f]{12,64}", inputs["role"])
+    assert inputs["ca"] == "an authority"
 
 
 def test_what_haproxy_knows_is_kept_whole(tmp_path: pathlib.Path) -> None:
