@@ -7,6 +7,7 @@
     VAULT_TOKEN=… vault_standin.py [PORT]
 
 It answers reads with the whole metadata of the real one, without which botserver takes the answer for none, and keeps versions.
+botserver asks for ``gbo/tables?``: the query is empty then, and means the latest version, which is the only one that can be had here.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, {"initialized": True, "sealed": False, "standby": False, "version": "1.15.0"})
         if not self.allowed():
             return None
-        versions = SECRETS.get(self.path.removeprefix(PREFIX))
+        versions = SECRETS.get(self.name)
         if not versions:
             return self.answer(404, {"errors": []})
         data, metadata = versions[-1]
@@ -47,13 +48,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if not self.allowed():
             return None
-        versions = SECRETS.setdefault(self.path.removeprefix(PREFIX), [])
+        versions = SECRETS.setdefault(self.name, [])
         created = datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
         about = {"created_time": created, "custom_metadata": None, "deletion_time": "", "destroyed": False, "version": len(versions) + 1}
         versions.append((json.loads(body)["data"], about))
         return self.answer(200, envelope(about))
 
     do_PUT = do_POST
+
+    @property
+    def name(self) -> str:
+        """The secret that the request is about."""
+        return self.path.partition("?")[0].removeprefix(PREFIX)
 
     def allowed(self) -> bool:
         """Whether the request has the token and is about the engine; answers it if not."""
