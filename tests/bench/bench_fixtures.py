@@ -10,7 +10,7 @@ import typing as t
 
 import bench_results
 import pytest
-from bench_lab import PROJECT, ROOT, Lab, golden_image
+from bench_lab import PROJECT, ROOT, Lab
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
@@ -30,14 +30,11 @@ def lab() -> t.Iterator[Lab]:
         lxd = connect({"engine": "lxd", "project": PROJECT})
     except Unreachable as error:
         pytest.skip(f"The benches need LXD: {error}")
-    image = golden_image(lxd, "botserver")
-    if image is None:
-        pytest.skip("The benches need the golden image gb/botserver. Bring up a deployment once (make demo), which bakes it.")
-    place = Lab(lxd, image, _pool(lxd), ROOT / ".build/bench")
+    place = Lab(lxd, _pool(lxd), ROOT / ".build/bench")
     place.remove()
     try:
         place.prepare()
-        yield place
+        yield place.with_image()
     finally:
         place.remove()
 

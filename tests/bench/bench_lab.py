@@ -28,6 +28,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import FleetSpec, plan_fleet, slots
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit, read
 
@@ -70,19 +71,6 @@ def environment() -> dict[str, str]:
     return {**made, **os.environ, "PATH": path, "ANSIBLE_NOCOLOR": "1", "GB_LXD_PROJECT": PROJECT}
 
 
-def golden_image(lxd: Lxd, component: str) -> str | None:
-    """The alias of the component's newest golden image, ``gb/<component>`` or ``gb/<component>/<version>``; None if there is none."""
-    moving = f"gb/{component}"
-    images, _etag = lxd.get("images", recursion="1", project="default")
-    found = [
-        (image["uploaded_at"], alias["name"] == moving, alias["name"])
-        for image in images
-        for alias in image["aliases"]
-        if alias["name"] == moving or alias["name"].startswith(f"{moving}/")
-    ]
-    return max(found)[-1] if found else None
-
-
 def seconds(work: t.Callable[[], object]) -> float:
     """How long it takes."""
     begun = time.perf_counter()
@@ -104,12 +92,12 @@ def healthy(address: str, timeout: float = 0.25) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Lab:
-    """The place. ``lxd`` is bound to its project; ``image`` is botserver's golden image; ``folder`` takes logs and reports."""
+    """The place. ``lxd`` is bound to its project; ``folder`` takes logs and reports; ``image`` is the demo botserver's golden image."""
 
     lxd: Lxd
-    image: str
     pool: str
     folder: pathlib.Path
+    image: str = ""
 
     def run(self, *command: str, timeout: float = 600.0, stdin: str = "") -> str:
         """Run a program to its end within ``timeout`` seconds; returns its output, and fails with it for any exit code but 0."""
@@ -128,12 +116,12 @@ class Lab:
         """Run a playbook of the collection with our variables, and more of them."""
         return self.run_playbook(ROOT / f"playbooks/{name}.yml", {**self.variables, **variables}, timeout)
 
-    def run_playbook(self, path: pathlib.Path, variables: t.Mapping[str, t.Any], timeout: float = 900.0) -> str:
-        """Run any playbook with these variables."""
+    def run_playbook(self, path: pathlib.Path, variables: t.Mapping[str, t.Any], timeout: float = 900.0, *options: str) -> str:
+        """Run any playbook with these variables, and further options of ansible-playbook."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / f"{path.stem}.json"
         file.write_text(json.dumps(variables), encoding="utf-8")
-        return self.run("ansible-playbook", str(path), "-e", f"@{file}", timeout=timeout)
+        return self.run("ansible-playbook", str(path), "-e", f"@{file}", *options, timeout=timeout)
 
     @property
     def variables(self) -> dict[str, t.Any]:
@@ -150,11 +138,22 @@ class Lab:
             "gb_drain_timeout": 30,
             "gb_settings_overrides": SETTINGS,
             "gb_secrets_dir": str(self.folder / "secrets"),
+            "botserver_demo": True,
+            "botserver_binary": "",
         }
 
     def prepare(self) -> None:
         """Make project and bridge."""
         self.module("lxc_host", pool={"name": self.pool}, network={"name": BRIDGE, "subnet": SUBNET}, description=MARK)
+
+    def with_image(self) -> Lab:
+        """This place with the golden image of the demo botserver, which is baked if it is missing.
+
+        Not any image of botserver that this machine has: the newest may be the real program's, which needs what a bench has not.
+        """
+        self.run_playbook(ROOT / "playbooks/site.yml", self.variables, 900.0, "--tags", "images")
+        project, _etag = self.lxd.get(f"projects/{PROJECT}", project="default")
+        return dataclasses.replace(self, image=project["config"][image_key("botserver")])
 
     def remove(self) -> None:
         """Remove everything of ours, also what an interrupted run left; a project of that name that is not ours is refused."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parts of the benches that need no LXD: the table, the shell loop's sum, the choice of the image."""
+"""The parts of the benches that need no LXD: the table, the shell loop's sum, the site's variables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typing as t
 import bench_results
 import pytest
 import test_bench_d_scale_events as events
-from bench_lab import HERE, ROOT, SETTINGS, Lab, golden_image
+from bench_lab import HERE, ROOT, SETTINGS, Lab
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.loader import load_file
 
@@ -75,25 +75,29 @@ def test_ten_steps_lead_out_and_ten_in() -> None:
     assert (changes.count(1), changes.count(-1), len(changes)) == (10, 10, 20)
 
 
-class Images:
-    """A daemon that has only images."""
-
-    def __init__(self, **aliases: str) -> None:
-        self.images = [{"uploaded_at": when, "aliases": [{"name": name}]} for name, when in aliases.items()]
-
-    def get(self, path: str, **query: str) -> tuple[t.Any, str]:
-        assert (path, query) == ("images", {"recursion": "1", "project": "default"})
-        return self.images, ""
-
-
-def test_the_newest_golden_image_is_taken() -> None:
-    daemon: t.Any = Images(**{"gb/botserver/old": "2026-01-01", "gb/botserver/new": "2026-02-01", "gb/proxy/x": "2026-03-01"})
-    assert golden_image(daemon, "botserver") == "gb/botserver/new"
-    assert golden_image(daemon, "postgres") is None
-
-
 def test_our_variables_lead_to_valid_settings(tmp_path: pathlib.Path) -> None:
-    lab = Lab(t.cast(t.Any, None), "gb/botserver", "gb", tmp_path)
+    lab = Lab(t.cast(t.Any, None), "gb", tmp_path)
     settings = load_file(str(ROOT / "inventories/demo/config.csv"), SETTINGS)
     assert settings.unconsumed == []
     assert (settings.values["scale-max-instances"], lab.variables["gb_lxd_project"]) == (4, "gb-bench")
+
+
+def test_the_site_of_a_bench_is_the_demo_botserver_whatever_else_was_baked_here(tmp_path: pathlib.Path) -> None:
+    class Daemon:
+        def get(self, path: str, **query: str) -> tuple[t.Any, str]:
+            assert (path, query) == ("projects/gb-bench", {"project": "default"})
+            return {"config": {"user.gb.image.botserver": "gb/botserver/demo"}}, ""
+
+    ran: list[tuple[str, ...]] = []
+
+    class Watched(Lab):
+        def run(self, *command: str, timeout: float = 600.0, stdin: str = "") -> str:
+            ran.append(command)
+            return ""
+
+    lab = Watched(t.cast(t.Any, Daemon()), "gb", tmp_path).with_image()
+    assert lab.image == "gb/botserver/demo"
+    [(*_command, tags, images)] = ran
+    assert (tags, images) == ("--tags", "images")
+    given = json.loads((tmp_path / "site.json").read_text())
+    assert (given["botserver_demo"], given["botserver_binary"]) == (True, "")

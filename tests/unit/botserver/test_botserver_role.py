@@ -15,8 +15,10 @@ import sys
 import threading
 import typing as t
 
+import jinja2
 import pytest
 
+ROLE = pathlib.Path(__file__).parents[3] / "roles" / "botserver"
 REAL = {"botserver_binary": "/bin/true", "botserver_vault_addr": "https://vault.example:8200", "botserver_vault_token": "s.read"}
 DEMO = {"botserver_demo": True}
 SECRETS = {"gbo/tables": {"host": "10.0.0.5", "port": "5432", "password": "Abc-123_~"}, "gbo/cache": {"password": "x"}}
@@ -249,3 +251,32 @@ def test_vault_is_written_only_where_it_differs(run: Run) -> None:
 def test_no_secret_stands_in_the_output_of_the_role(run: Run, secret: str) -> None:
     lines = [line for line in run.output.splitlines() if secret in line]
     assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("address", "starts"),
+    [
+        ("https://vault.example:8200", True), ("http://10.0.0.9:8200", True), ("http://[fd00::9]:8200", True),
+        ("", False), (None, False), ("vault:8200", False), ("http://", False), ("http://localhost:8200", False),
+        ("https://vault.localhost", False), ("http://127.0.0.1:8200", False), ("http://127.1.2.3:8200", False),
+        ("http://0.0.0.0:8200", False), ("http://[::1]:8200", False), ("http://[::]:8200", False),
+    ],
+)  # fmt: skip
+def test_the_unit_asks_for_a_vault_on_another_machine(address: str | None, starts: bool) -> None:
+    environment = {} if address is None else {"VAULT_ADDR": address}
+    done = subprocess.run(["/bin/sh", str(ROLE / "files/gb-require-vault")], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "private stack" in done.stderr) == ((0, False) if starts else (1, True))
+
+
+@pytest.mark.parametrize("demo", [True, False])
+def test_only_the_real_program_is_asked_for_a_vault(demo: bool) -> None:
+    unit = (ROLE / "templates/botserver.service.j2").read_text()
+    text = jinja2.Environment(trim_blocks=True).from_string(_without_filters(unit)).render(botserver_demo=demo, botserver_home="/opt/gbo")
+    lines = [line for line in text.splitlines() if line.startswith("Exec")]
+    condition = [] if demo else ["ExecCondition=/opt/gbo/bin/gb-require-vault"]
+    assert lines == [*condition, "ExecStart=/opt/gbo/bin/botserver"]
+
+
+def _without_filters(template: str) -> str:
+    """What Ansible adds to Jinja2 and this unit uses."""
+    return template.replace(" | bool", "")
