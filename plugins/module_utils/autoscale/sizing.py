@@ -7,7 +7,9 @@ The forecast of a metric's total over the fleet has three parts, each from the h
 
 - its level, the mean of the last LEVEL seconds: one tick alone is mostly noise;
 - its trend, extrapolated to when an instance started now serves: the slope over the last TREND seconds as far as it is
-  beyond SURE standard errors, so that noise has no trend; a falling load is not extrapolated;
+  beyond SURE standard errors, so that noise has no trend; a falling load is not extrapolated. The trend never claims more
+  than the load has risen in as long a time, or since it is known, by SURE standard errors: the first few points of a step
+  lie on a line that leads anywhere, and one that is over has no trend;
 - a margin of ``policy.margin`` standard deviations of the noise, which is measured by what follows on what: differences
   of neighbouring ticks know nothing of trends. The largest tenth are steps of the load and no noise. As long as fewer than
   FEW of them are known, the noise is taken for at least a share UNSURE of the level.
@@ -102,9 +104,18 @@ def _demand(time: float, metric: Metric, target: float, policy: Policy, loads: t
     noise = _noise([value for _at, value in past], level)
     age = math.fsum(time - at for at, _value in past[len(past) - len(recent) :]) / (len(recent) + 1)
     slope = _slope([(at, value) for at, value in past if at >= time - TREND] + [(time, now)], noise)
-    trend = slope * (policy.start_time + policy.interval / 2 + age)
+    ahead = policy.start_time + policy.interval / 2 + age
+    before = _around(time - age - ahead, past)
+    risen = level - math.fsum(before) / len(before) + SURE * noise * math.sqrt(1 / len(before) + 1 / (len(recent) + 1)) if before else 0.0
+    trend = min(slope * ahead, max(risen, 0.0))
     slack = policy.tolerance_out if metric.name != "cpu" else min(policy.tolerance_out, REACH * (LIMIT - target) / target)
     return Demand(metric, target, now, level, trend, policy.margin * noise, _saturated(metric), slack)
+
+
+def _around(moment: float, points: t.Sequence[tuple[float, float]]) -> list[float]:
+    """The values of as long a time around a moment as a level is the mean of; where nothing is known of it, the oldest one."""
+    found = [value for at, value in points if abs(at - moment) <= LEVEL / 2]
+    return found or [value for _at, value in points[:1]]
 
 
 def _noise(values: t.Sequence[float], level: float) -> float:

@@ -51,6 +51,20 @@ def test_a_fall_is_not_extrapolated() -> None:
     assert demand(100.0, *[220.0 - 3 * tick for tick in range(40)]).trend == 0.0
 
 
+@pytest.mark.parametrize("past", [(10.0, 10.0, 400.0), (10.0, 10.0, 10.0, 400.0, 1000.0, 1000.0)], ids=["three points", "six"])
+def test_the_first_points_of_a_step_claim_no_more_than_it_rose(past: tuple[float, ...]) -> None:
+    calm = {"interval": 5.0, "start_time": 60.0, "margin": 0.0, "count": 20}
+    found = demand(1000.0, *[10.0] * 6, *past, **calm)
+    assert 0 < found.trend <= 1000.0 - 10.0
+    # Nothing but these points is known, whose line would rise by thousands until an instance serves.
+    assert demand(1000.0, *past, **calm).forecast < 2500.0
+
+
+def test_a_step_that_is_over_has_no_trend() -> None:
+    assert demand(400.0, *[100.0] * 30, *[400.0] * 3, count=20).trend > 0
+    assert demand(400.0, *[100.0] * 30, *[400.0] * 10, count=20).trend == 0.0
+
+
 def test_noise_has_a_margin_and_no_trend() -> None:
     chance = random.Random(1)
     noisy = [200 + chance.gauss(0, 20) for _ in range(40)]
