@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Make what the unit tests try things on: Chromium for the report's page and, unpacked under .build/programs, Prometheus' promtool for the
 # alert rules and HAProxy for the endpoints.
-# programs.sh [PROGRAM...]: those, or all that the unit tests use. The benches ask for wrk as well.
+# programs.sh [PROGRAM...]: those, or all that the unit tests use. The benches ask for wrk as well, and the
+# scenario autoscale for Prometheus itself.
 # Run any time: it does nothing where they are. Where there is no apt-get it says which tests will be skipped, and ends well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,6 +36,7 @@ unpack() {
 }
 
 unpack_promtool() { unpack promtool prometheus usr/bin/promtool; }
+unpack_prometheus() { unpack prometheus prometheus usr/bin/prometheus; }
 
 # Its libraries start nothing.
 unpack_haproxy() {
@@ -49,9 +51,9 @@ missing=()
 for program in "$@"; do
     case $program in
         chromium | wrk) missing_as=install_$program ;;
-        promtool | haproxy) missing_as=unpack_$program ;;
+        promtool | prometheus | haproxy) missing_as=unpack_$program ;;
         *)
-            say "there is no program named $program here: chromium, promtool, haproxy, wrk" >&2
+            say "there is no program named $program here: chromium, promtool, prometheus, haproxy, wrk" >&2
             exit 2
             ;;
     esac

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run of the autoscaler that kills itself with -9 just after its n-th write to LXD; the options come on standard input."""
+"""A run of the autoscaler that ends badly just after its n-th write to LXD.
+
+As a program it kills itself with -9 there; the options come on standard input.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ WRITES = ("put", "patch", "post", "delete", "start", "write_file")
 
 
 class Dying:
-    """The client, with an end."""
+    """The client, with an end: ``end`` is called after so many writes, with what the last one was."""
 
-    def __init__(self, lxd: Lxd, left: int) -> None:
-        self._lxd, self._left, self._lock = lxd, left, threading.Lock()
+    def __init__(self, lxd: Lxd, left: int, end: t.Callable[[str], None]) -> None:
+        self._lxd, self._left, self._end, self._lock = lxd, left, end, threading.Lock()
 
     def __getattr__(self, name: str) -> t.Any:
         found = getattr(self._lxd, name)
@@ -40,12 +43,24 @@ class Dying:
             with self._lock:
                 self._left -= 1
                 if self._left == 0:
-                    print(name, *arguments[:2] if name in ("start", "execute") else arguments[:1], flush=True)
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    self._end(" ".join(map(str, (name, *arguments[: 2 if name in ("start", "execute") else 1]))))
             return answer
 
         return counted
 
 
-given = json.load(sys.stdin)
-run(t.cast(Lxd, Dying(connect({"engine": "lxd", "project": given["parameters"]["project"]}), given["writes"])), job_of(given["parameters"]))
+def kill_myself(written: str) -> None:
+    """Say what was written last, and go."""
+    print(written, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(lxd: Lxd, left: int, end: t.Callable[[str], None]) -> Lxd:
+    """The client, with an end."""
+    return t.cast("Lxd", Dying(lxd, left, end))
+
+
+if __name__ == "__main__":
+    given = json.load(sys.stdin)
+    lxd = connect({"engine": "lxd", "project": given["parameters"]["project"]})
+    run(dying(lxd, given["writes"], kill_myself), job_of(given["parameters"]))

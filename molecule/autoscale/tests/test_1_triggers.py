@@ -45,16 +45,29 @@ TRIGGERS: dict[str, tuple[t.Callable[[Site], t.ContextManager[dict[str, t.Any]]]
 }
 
 
-@pytest.mark.parametrize("trigger", TRIGGERS)
-def test_a_trigger_scales_out_and_in(site: Site, trigger: str) -> None:
-    load, settings, sources = TRIGGERS[trigger]
-    wanted: dict[str, t.Any] = {"overrides": {**QUIET, "scale-max-instances": 2, **settings}, "sources": sources}
-    queue(site, 0)
+def out_and_in(site: Site, load: t.ContextManager[dict[str, t.Any]], word: str, **wanted: t.Any) -> None:
+    """Under that load the fleet grows for the reason that is named, nothing fails, and it shrinks when the load is gone."""
     site.scale(1)
-    with load(site) as report:
+    with load as report:
         step = site.tick_until("out", **wanted)
-        assert trigger.lower() in step["reason"].lower(), step["reason"]
+        assert word in step["reason"].lower(), step["reason"]
         assert site.slots()["active"] == [1, 2]
     assert report["requests"]["failed"] == 0, report["requests"]
     site.tick_until("in", **wanted)
     assert len(site.slots()["active"]) == 1
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_a_trigger_scales_out_and_in(site: Site, trigger: str) -> None:
+    load, settings, sources = TRIGGERS[trigger]
+    queue(site, 0)
+    out_and_in(site, load(site), trigger.lower(), overrides={**QUIET, "scale-max-instances": 2, **settings}, sources=sources)
+
+
+def test_a_prometheus_query_scales_out_and_in(site: Site, prometheus: str) -> None:
+    """Prometheus scrapes LXD; what is asked for is the processor time of all botservers, in per cent of one processor."""
+    used = 'rate(lxd_cpu_seconds_total{name=~"botserver-.+",mode!~"idle|iowait"}[20s])'
+    source = {"name": "lxd-busy", "prometheus": {"url": prometheus, "query": f"100 * sum({used})"}, "timeout": 5.0, "max_age": 60.0}
+    rule = {"scale-rule-lxd-busy": 8, "scale-rule-lxd-busy-action": "up"}
+    load = site.load(10, "/api/demo/echo?burn_ms=20")
+    out_and_in(site, load, "lxd-busy", overrides={**QUIET, "scale-max-instances": 2, **rule}, sources=[source])

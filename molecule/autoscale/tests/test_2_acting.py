@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
-from autoscale_site import Site
+from autoscale_site import HASTY, Site
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
@@ -54,7 +55,8 @@ def test_killed_on_the_way_in_the_next_run_goes_on_and_nothing_is_cut(site: Site
 
 def test_an_instance_that_falls_ill_is_replaced_the_new_one_first(site: Site) -> None:
     site.scale(2)
-    wanted = {"overrides": {"scale-min-instances": 2}, "options": {"heal_patience": 3, "stabilisation": 1}, "wait": True}
+    patience = {"start_patience": 10, "heal_patience": 3}
+    wanted: dict[str, t.Any] = {"overrides": {"scale-min-instances": 2}, "options": {**HASTY, **patience}, "wait": True}
     site.run(**wanted)
     with site.load(10) as report:
         knob = ("curl", "-fsS", "-X", "POST", "-H", "Content-Type: application/json", "-d", json.dumps({"fail_health": True}))

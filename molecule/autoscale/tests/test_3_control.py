@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
+import time
 import typing as t
 
-from autoscale_site import PROJECT, Site
+from autoscale_site import PROJECT, WORK, Site, since
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
@@ -52,6 +54,30 @@ def test_it_ticks_by_itself_and_scales_under_load(site: Site) -> None:
     begun = [(one["time"], one["took_seconds"]) for one in done]
     assert all(later >= earlier + took - 1 for (earlier, took), (later, _took) in itertools.pairwise(begun)), begun
     assert "generalbots_autoscaler_" in (site.lxd.read_file("control-1", "/var/lib/generalbots/gb_autoscale.prom") or b"").decode()
+
+
+def test_a_tick_that_changes_nothing_takes_no_more_than_three_seconds(site: Site) -> None:
+    """The start of Ansible included, in a container; the best of three, as the machine has other work as well."""
+    site.scale(1)
+    site.run()
+    before, took = len(ticks(site)), []
+    for _ in range(3):
+        begun = time.monotonic()
+        site.inside("control-1", "systemctl", "start", "gb-autoscale.service")
+        took.append(since(begun))
+    assert [one["action"] for one in ticks(site)[before:]] == ["hold"] * 3
+    print(f"ticks took {', '.join(f'{one:.2f}' for one in took)} s")
+    assert min(took) <= 3.0, took
+
+
+def test_the_report_tells_what_control_1_decided(site: Site) -> None:
+    last = ticks(site)[-1]["reason"]
+    # What LXD remembers of it is gone, and there is no log here.
+    site.forget()
+    page = WORK / "report.html"
+    said = site.play("report", "-e", json.dumps({"gb_decision_log": "", "dest": str(page)}))
+    assert f"The page: {page}" in said
+    assert html.escape(last) in page.read_text()
 
 
 def test_an_operator_pins_and_unpins(site: Site) -> None:
