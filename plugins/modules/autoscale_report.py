@@ -26,9 +26,25 @@ options:
     elements: path
     default: []
     description:
-      - Decision logs to read, as RV(generalbots.scaling.autoscale_decision#module:decision) with a few more keys, one JSON object on each
+      - Decision logs to read, as RV(generalbots.scaling.autoscale_run#module:decision) with a few more keys, one JSON object on each
         line. Rotated ones (C(<log>.1) and so on) beside them are read as well. A log that is not there counts as empty.
       - Decisions that are in no log are taken from the state in LXD, which remembers the latest ones.
+  instance_logs:
+    type: list
+    elements: dict
+    default: []
+    description:
+      - Decision logs in instances, which LXD is asked for; their rotations are read as well. An instance or a log that is not there
+        counts as empty.
+    suboptions:
+      instance:
+        type: str
+        required: true
+        description: The name of the instance, such as V(control-1).
+      path:
+        type: str
+        default: /var/log/generalbots/decisions.jsonl
+        description: The log in it.
   hours:
     type: float
     default: 24
@@ -61,7 +77,7 @@ attributes:
     details: [A report carries the moment at which it was made, so O(dest) is written each time.]
 seealso:
   - module: generalbots.scaling.autoscale_state_info
-  - module: generalbots.scaling.autoscale_decision
+  - module: generalbots.scaling.autoscale_run
 """
 
 EXAMPLES = r"""
@@ -135,6 +151,15 @@ SPEC = LXD_SPEC.merge(
         options={
             "dest": {"type": "path"},
             "logs": {"type": "list", "elements": "path", "default": []},
+            "instance_logs": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "instance": {"type": "str", "required": True},
+                    "path": {"type": "str", "default": "/var/log/generalbots/decisions.jsonl"},
+                },
+            },
             "hours": {"type": "float", "default": 24},
             "settings": {"type": "dict"},
             "title": {"type": "str"},

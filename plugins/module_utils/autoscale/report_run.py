@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import math
 import os
 import pathlib
 import tempfile
@@ -14,14 +16,22 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, lock, place, report_html, report_text
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.journal import KEPT
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import fleet_facts
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
 
 #: bytes that are read of all logs together, the newest first; a day of 30 instances is a tenth of that
 MOST = 256 * 1024 * 1024
+
+
+class Reader(t.Protocol):
+    """What is needed of the LXD client for a log in an instance."""
+
+    def read_file(self, instance: str, path: str) -> bytes | None:
+        """The content of a file, None if there is none."""
 
 
 def run(options: t.Mapping[str, t.Any], now: float, *, check: bool = False) -> dict[str, t.Any]:
@@ -34,11 +44,12 @@ def run(options: t.Mapping[str, t.Any], now: float, *, check: bool = False) -> d
     if not options["hours"] > 0:
         raise InvalidInput(f"hours is {options['hours']}; it must be above 0: give the hours back from now that the report covers.")
     since = now - options["hours"] * model.HOUR
-    present = _present(options, now)
+    lxd, present = _present(options, now)
     if options["settings"]:
         present["settings"] = options["settings"]
+    lines = itertools.chain(log_lines(options["logs"], since), *_of_instances(lxd, options["instance_logs"], since, present))
     title = options["title"] or options["project"]
-    made = model.build(log_lines(options["logs"], since), now, options["hours"], title=title, **present)
+    made = model.build(lines, now, options["hours"], title=title, **present)
     page = report_html.render(made)
     if options["dest"] and not check:
         write(options["dest"], page)
@@ -60,16 +71,51 @@ def _result(made: model.Report, dest: str | None) -> dict[str, t.Any]:
     }
 
 
-def _present(options: t.Mapping[str, t.Any], now: float) -> dict[str, t.Any]:
-    """What LXD says now, or why it says nothing."""
+def _present(options: t.Mapping[str, t.Any], now: float) -> tuple[Lxd | None, dict[str, t.Any]]:
+    """What LXD says now, or no LXD and why it says nothing."""
     try:
         lxd = connect(options)
         kept = controller.info(lxd, now)
         settings = _settings(store.read(lxd, place.where(lxd, write=False)).get(lock.SETTINGS_KEY))
         fleet = fleet_facts(lxd, observe(lxd), options["subnet"])
     except ScalingError as error:
-        return {"trouble": str(error)}
-    return {"state": kept["autoscale"], "lock": kept["lock"] or {}, "fleet": fleet, "settings": settings, "trouble": kept["note"]}
+        return None, {"trouble": str(error)}
+    return lxd, {"state": kept["autoscale"], "lock": kept["lock"] or {}, "fleet": fleet, "settings": settings, "trouble": kept["note"]}
+
+
+def _of_instances(
+    lxd: Lxd | None, logs: t.Sequence[t.Mapping[str, str]], since: float, present: dict[str, t.Any]
+) -> t.Iterator[t.Iterator[str]]:
+    """The lines of each log that an instance has; where LXD does not answer, none, which is said with the rest of the trouble."""
+    for one in logs:
+        if lxd is not None:
+            yield instance_lines(lxd, one["instance"], one["path"], since)
+        else:
+            present["trouble"] += f" Nor could {one['path']} in {one['instance']} be read, which has what that one decided."
+
+
+def instance_lines(lxd: Reader, instance: str, path: str, since: float) -> t.Iterator[str]:
+    """The lines of a log in an instance, running or not, and of its rotations, from the newest to one that begins before ``since``.
+
+    A log, or an instance, that is not there has no lines.
+    """
+    left = MOST
+    for name in (path, *(f"{path}.{number}" for number in range(1, KEPT + 1))):
+        content = lxd.read_file(instance, name)
+        # Between a rotation and the next line the newest one is not there.
+        lines = (content or b"").decode(errors="replace").splitlines()
+        yield from lines
+        left -= len(content or b"")
+        if left <= 0 or (lines and _time(lines[0]) < since) or (content is None and name != path):
+            return
+
+
+def _time(line: str) -> float:
+    """When a line of the log was written; a line that is none may be of any time."""
+    try:
+        return float(json.loads(line)["time"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf
 
 
 def _settings(recorded: str | None) -> dict[str, t.Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
+import types
 import typing as t
 
 import pytest
@@ -25,7 +26,9 @@ FLEET = [{"name": "botserver-1", "slot": 1, "state": "active", "status": "Runnin
 def lxd(monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
     """What LXD says; a test may change it."""
     kept: dict[str, t.Any] = {"autoscale": {"controls": {"pause": None, "pin": 3}}, "lock": None, "note": "", "settings": "{}"}
-    monkeypatch.setattr(report_run, "connect", lambda options: object())
+    kept["files"] = {}
+    instance = types.SimpleNamespace(read_file=lambda name, path: kept["files"].get((name, path)))
+    monkeypatch.setattr(report_run, "connect", lambda options: instance)
     monkeypatch.setattr(report_run, "observe", lambda _lxd: {})
     monkeypatch.setattr(report_run, "fleet_facts", lambda _lxd, observed, subnet: FLEET)
     monkeypatch.setattr(controller, "info", lambda _lxd, now: kept)
@@ -35,7 +38,7 @@ def lxd(monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
 
 
 def options(**more: t.Any) -> dict[str, t.Any]:
-    plain: dict[str, t.Any] = {"dest": None, "logs": [], "hours": 24.0, "settings": builders.SETTINGS, "title": None}
+    plain: dict[str, t.Any] = {"dest": None, "logs": [], "instance_logs": [], "hours": 24.0, "settings": builders.SETTINGS, "title": None}
     plain |= {"project": "gb", "subnet": "10.87.0.0/24"}
     return {**plain, **more}
 
@@ -57,6 +60,28 @@ def test_log_and_rotations_are_read_and_those_of_before_are_not(tmp_path: pathli
     assert (result["ticks"], result["steps"], result["unreadable"]) == (4, {"out": 1, "in": 1, "reversals": 1}, 0)
     assert result["mean_instances"] == 2.0
     assert result["changed"] is False
+
+
+CONTROL = {"instance": "control-1", "path": "/log"}
+
+
+def test_the_log_of_an_instance_and_its_rotations_are_read_as_far_back_as_asked(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    def content(*lines: t.Mapping[str, t.Any]) -> bytes:
+        return ("\n".join(builders.text(lines)) + "\n").encode()
+
+    lxd["files"] = {("control-1", "/log"): content(line(NOW - 30), line(NOW)), ("control-1", "/log.1"): content(line(NOW - 90, "out"))}
+    here = log(tmp_path, "decisions.jsonl", line(NOW - 60, "in"))
+    result = report_run.run(options(logs=[here], instance_logs=[CONTROL, {"instance": "gone-1", "path": "/log"}]), NOW)
+    assert (result["ticks"], result["steps"]["out"], result["steps"]["in"]) == (4, 1, 1)
+    lxd["files"]["control-1", "/log.1"] = content(line(NOW - 2 * 86400), line(NOW - 90))
+    lxd["files"]["control-1", "/log.2"] = b"not asked for"
+    result = report_run.run(options(instance_logs=[CONTROL]), NOW)
+    assert (result["ticks"], result["unreadable"]) == (3, 0)
+
+
+def test_between_a_rotation_and_the_next_line_the_older_log_is_read(lxd: dict[str, t.Any]) -> None:
+    lxd["files"] = {("control-1", "/log.1"): builders.text([line(NOW)])[0].encode()}
+    assert report_run.run(options(instance_logs=[CONTROL]), NOW)["ticks"] == 1
 
 
 def test_a_log_that_is_no_text_stops_nothing(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
@@ -100,6 +125,8 @@ def test_where_lxd_is_down_the_log_is_told_and_that_comes_first(tmp_path: pathli
     result = report_run.run(options(logs=[log(tmp_path, "decisions.jsonl", line(NOW))]), NOW)
     assert (result["ticks"], result["verdict"], result["concerns"][0]["grave"]) == (1, "bad", True)
     assert result["concerns"][0]["text"].endswith("LXD at unix:/x does not answer.")
+    there = report_run.run(options(instance_logs=[CONTROL]), NOW)["concerns"][0]["text"]
+    assert there.endswith("Nor could /log in control-1 be read, which has what that one decided.")
 
 
 def test_the_page_is_written_whole_and_for_its_owner_only(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
