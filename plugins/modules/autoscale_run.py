@@ -249,9 +249,77 @@ EXAMPLES = r"""
 
 RETURN = r"""
 decision:
-  description: As RV(generalbots.scaling.autoscale_decision#module:decision). Null if the run was skipped.
+  description: What to do now, the same in check mode. Null if the run was skipped.
   returned: success
   type: dict
+  contains:
+    action:
+      description: V(out), V(in) or V(hold).
+      type: str
+      sample: out
+    current:
+      description: Instances that make up the fleet now.
+      type: int
+      sample: 1
+    desired:
+      description: Instances that shall make it up.
+      type: int
+      sample: 2
+    start:
+      description: The slots to start.
+      type: list
+      elements: int
+      sample: [2, 3]
+    drain:
+      description: The slots to drain; never together with C(start).
+      type: list
+      elements: int
+      sample: []
+    replace:
+      description: The unhealthy slots whose replacement is under way.
+      type: list
+      elements: int
+      sample: []
+    slot:
+      description: The first slot to start or to drain; null on V(hold).
+      type: int
+      sample: 2
+    recommended:
+      description: The size that the load alone asks for within the bounds; null where that cannot be told.
+      type: int
+      sample: 3
+    next:
+      description: What comes next, in words.
+      type: str
+      sample: looked at again in 30 s
+    rule:
+      description: The rule that spoke, also if it was held back.
+      type: str
+      sample: proportional
+    reason:
+      description: What was seen, what follows from it or what held it back, and what comes next, in words.
+      type: str
+      sample: "CPU 90 % of 70 % (in all 90 % now) needs 2 instances: start slot 2, 1 to 2 instances; looked at again in 30 s."
+    metrics:
+      description:
+        - For each metric its mean over what is known (C(value)), the same with the unknown counted as idle (C(floor)), its projection onto
+          one instance less (C(projected)), its C(threshold), C(unit), how many could not be read (C(missing)), and whether it is over
+          its threshold (C(over)). Null is unknown.
+      type: dict
+      sample: {"cpu": {"value": 84.0, "floor": 84.0, "projected": null, "threshold": 70, "unit": "%", "missing": 0, "over": true}}
+    guards:
+      description: The guards that held the step back or made it smaller, each with C(name) and C(reason).
+      type: list
+      elements: dict
+      sample: []
+    alert:
+      description: Whether a person should look, because the autoscaler is blind, gave up, or most instances are unhealthy.
+      type: bool
+      sample: false
+    time:
+      description: When the fleet was looked at, in seconds since the epoch.
+      type: float
+      sample: 1767225600.0
 did:
   description: What was done, in order.
   returned: success
@@ -267,7 +335,8 @@ notes:
   type: list
   elements: str
 state:
-  description: What is remembered, as RV(generalbots.scaling.autoscale_decision#module:state).
+  description:
+    - What is remembered from now on, with the step that was decided as pending. The next run sees in the fleet whether it came true.
   returned: success
   type: dict
 skipped_reason:

@@ -68,11 +68,11 @@ options:
     default: 900
   record:
     description:
-      - RV(generalbots.scaling.autoscale_decision#module:state). Required for O(state=recorded).
+      - RV(generalbots.scaling.autoscale_run#module:state). Required for O(state=recorded).
     type: dict
 seealso:
   - module: generalbots.scaling.autoscale_state_info
-  - module: generalbots.scaling.autoscale_decision
+  - module: generalbots.scaling.autoscale_run
 """
 
 EXAMPLES = r"""
@@ -122,7 +122,7 @@ taken_over:
   returned: success
   type: dict
 autoscale:
-  description: The recorded state afterwards, in the shape of RV(generalbots.scaling.autoscale_decision#module:state).
+  description: The recorded state afterwards, in the shape of RV(generalbots.scaling.autoscale_run#module:state).
   returned: success
   type: dict
 note:

@@ -30,7 +30,7 @@ options:
     required: true
 seealso:
   - module: generalbots.scaling.lxc_botserver
-  - module: generalbots.scaling.autoscale_decision
+  - module: generalbots.scaling.autoscale_run
 """
 
 EXAMPLES = r"""

@@ -162,7 +162,7 @@ def record(
     """
     state, note = from_dict(dict(data))
     if note:
-        raise InvalidInput(f"Nothing was recorded at {path}: {note.partition(';')[0]}. Record the state that autoscale_decision returned.")
+        raise InvalidInput(f"Nothing was recorded at {path}: {note.partition(';')[0]}. Record the state that autoscale_run returned.")
     edited = store.edit(lxd, path, lambda keys: {**_kept(keys, state, holder, now, path), **(more or {})}, write=write)
     return from_json(edited.before.get(STATE_KEY))[0], from_json(edited.after.get(STATE_KEY))[0], edited.changed
 

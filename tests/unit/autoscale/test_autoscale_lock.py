@@ -14,7 +14,7 @@ import types
 import typing as t
 
 import pytest
-from autoscale_builders import NOW, PLACE, FakeLxd, proxy, row
+from autoscale_builders import NOW, PLACE, FakeLxd
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, lock
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import LOCK_KEY, STATE_KEY, Lock
@@ -22,7 +22,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict, InvalidInput, Refused
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
-from ansible_collections.generalbots.scaling.plugins.modules import autoscale_decision, autoscale_state, autoscale_state_info
+from ansible_collections.generalbots.scaling.plugins.modules import autoscale_state, autoscale_state_info
 
 PATH = PLACE
 MINE = Lock("control-1/1", "autoscale", NOW + 60)
@@ -165,7 +165,7 @@ def test_nonsense_is_not_recorded() -> None:
     lxd = held(None)
     with pytest.raises(InvalidInput) as caught:
         lock.record(lxd, PATH, {"version": 99}, None, NOW)
-    assert "Record the state that autoscale_decision returned" in str(caught.value)
+    assert "Record the state that autoscale_run returned" in str(caught.value)
     assert lxd.writes == 0
 
 
@@ -272,13 +272,3 @@ def test_the_state_modules_write_only_outside_of_check_mode(monkeypatch: pytest.
     assert autoscale_state_info.body(module(OPTIONS))["locked"] is False
     assert autoscale_state.body(module(OPTIONS))["changed"]
     assert autoscale_state_info.body(module(OPTIONS))["lock"]["holder"] == MINE.holder
-
-
-def test_the_decision_module_is_the_same_in_check_mode_and_can_be_recorded() -> None:
-    params = {"settings": {"scale-enabled": True}, "fleet": [], "fleet_time": NOW, "traffic": [], "state": {}}
-    result = autoscale_decision.body(module(params))
-    assert result == autoscale_decision.body(module(params, check_mode=True))
-    assert (result["changed"], result["decision"]["action"], result["decision"]["slot"]) == (False, "out", 1)
-    assert change(held(None), state="recorded", record=json.loads(json.dumps(result["state"])))["changed"]
-    busy = {**params, "fleet": [row(1)], "traffic": [proxy(5, NOW)]}
-    assert json.loads(json.dumps(autoscale_decision.body(module(busy)), allow_nan=False))["decision"]["action"] == "hold"

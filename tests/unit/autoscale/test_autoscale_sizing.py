@@ -53,7 +53,7 @@ def test_a_fall_is_not_extrapolated() -> None:
 
 @pytest.mark.parametrize("past", [(10.0, 10.0, 400.0), (10.0, 10.0, 10.0, 400.0, 1000.0, 1000.0)], ids=["three points", "six"])
 def test_the_first_points_of_a_step_claim_no_more_than_it_rose(past: tuple[float, ...]) -> None:
-    calm = {"interval": 5.0, "start_time": 60.0, "margin": 0.0, "count": 20}
+    calm: dict[str, t.Any] = {"interval": 5.0, "start_time": 60.0, "margin": 0.0, "count": 20}
     found = demand(1000.0, *[10.0] * 6, *past, **calm)
     assert 0 < found.trend <= 1000.0 - 10.0
     # Nothing but these points is known, whose line would rise by thousands until an instance serves.
