@@ -59,8 +59,8 @@ class Limits:
 
     def handlers(self) -> list[Json]:
         """The handlers that stand before the routes; none where nothing is limited."""
-        zones = [self._endpoints(), self._addresses(), self._everything()] if self.enabled else []
-        found = [self._handler(part) for part in zones if part]
+        zones = {"endpoints": self._endpoints(), "address": self._addresses(), "all": self._everything()} if self.enabled else {}
+        found = [self._handler(name, part) for name, part in zones.items() if part]
         return [*self._names(), *found] if found or any(route["limit"] for route in self.routes) else []
 
     def of_route(self, route: Json) -> list[Json]:
@@ -69,7 +69,8 @@ class Limits:
         if not limit:
             return []
         zone = self._zone(limit["requests"], limit["window"] or self.window, limit["by"] or self.by)
-        return [self._handler({f"route-{route['name']}": zone})]
+        name = f"route-{route['name']}"
+        return [self._handler(name, {name: zone})]
 
     def _check(self) -> None:
         for by in (self.by, *(route["limit"]["by"] for route in self.routes if route["limit"] and route["limit"]["by"])):
@@ -86,6 +87,12 @@ class Limits:
                 )
         if self.options["proxies"] < 1:
             raise InvalidInput(f"gb_rate_limit_proxies is {self.options['proxies']}; it is 1 or more. Nothing was changed.")
+        storage = self.options["storage"]
+        if storage.get("module") == "file_system" and not str(storage.get("root", "")).startswith("/"):
+            raise InvalidInput(
+                f"storage of caddy_rate_limit is file_system with the root {storage.get('root')!r}, which no other proxy would share. Give "
+                "the folder that all proxies have in common, as in {module: file_system, root: /srv/limits}. Nothing was changed."
+            )
 
     def _endpoint_names(self) -> list[str]:
         return [key.removeprefix(ENDPOINT) for key, value in self.settings.items() if key.startswith(ENDPOINT) and value]
@@ -128,13 +135,23 @@ class Limits:
         key = f"{{{ADDRESS}}}" if by == _OWN else f"{{gb_by_{by}}}"
         return {"key": key, "window": duration(window), "max_events": share}
 
-    def _handler(self, zones: Json) -> Json:
+    def _handler(self, name: str, zones: Json) -> Json:
         handler: Json = {"handler": "rate_limit", "rate_limits": zones}
         if self.options["storage"] and self.options["proxies"] > 1:
             sync = duration(self.options["sync"])
-            handler["storage"] = self.options["storage"]
+            handler["storage"] = self._storage(name)
             handler["distributed"] = {"read_interval": sync, "write_interval": sync, "purge_age": duration(max(60, 4 * self.window))}
         return handler
+
+    def _storage(self, name: str) -> Json:
+        """The storage in which the handlers of this name tell each other; of files each has a folder of its own.
+
+        A file is written beside its place and moved there (certmagic's atomicfile), and a handler reads whatever lies in the folder
+        but the file of its own proxy (caddy-ratelimit's distributed.go). In one folder it would come upon a file that another
+        handler of its proxy is just writing, and count the proxy's own requests as another's too.
+        """
+        storage: Json = self.options["storage"]
+        return {**storage, "root": f"{storage['root'].rstrip('/')}/{name}"} if storage.get("module") == "file_system" else storage
 
 
 def _map(source: str, name: str, mappings: list[Json]) -> Json:

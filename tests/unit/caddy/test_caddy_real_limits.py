@@ -194,14 +194,65 @@ def test_each_of_several_proxies_has_its_share(call: Call, caddy: RealCaddy) -> 
         assert alternating([caddy, other], 12) == 6
 
 
-def test_proxies_with_a_storage_in_common_tell_each_other(call: Call, caddy: RealCaddy, tmp_path: pathlib.Path) -> None:
-    """Until they have, each lets the whole limit pass: never more than twice the limit, and nothing more when they have."""
-    shared = {"keys": {}, "paths": {}, "proxies": 2, "storage": {"module": "file_system", "root": str(tmp_path)}, "sync": 0.5}
-    with limited(call, caddy, {"caddy_rate_limit": shared}), second(caddy) as other:
-        configure(call, other, settings=LIMITS, caddy_rate_limit=shared)
-        until("it to serve as well", lambda: other.get("/", source="127.0.9.9")[0] == 200)
-        # On a slow machine they tell each other in the middle of it, and fewer than the limit may pass then; never more.
-        assert 1 <= statuses(caddy, 8).count(200) <= 5
-        assert 0 <= statuses(other, 8).count(200) <= 5
-        until("both to know", lambda: statuses(caddy, 1) + statuses(other, 1) == [429, 429])
+def in_common(folder: pathlib.Path, sync: float) -> dict[str, t.Any]:
+    """Variables of one of two proxies that share a folder: they write every ``sync`` seconds, and read then and when configured."""
+    storage = {"module": "file_system", "root": str(folder)}
+    return {"caddy_rate_limit": {"keys": {}, "paths": {}, "proxies": 2, "storage": storage, "sync": sync}}
+
+
+NEVER = 3600.0
+
+
+def until_told(folder: pathlib.Path) -> None:
+    """Until the only proxy that writes has written what it has counted by now, whatever it was just writing."""
+    place = folder / "all/rate_limit/instances"
+    seen = {file.stat().st_mtime_ns for file in place.glob("*.rlstate")}
+
+    def twice() -> bool:
+        seen.update(file.stat().st_mtime_ns for file in place.glob("*.rlstate"))
+        return len(seen) >= 3
+
+    until("it to write twice", twice)
+
+
+def test_until_they_have_told_each_other_each_of_two_proxies_lets_the_whole_limit_pass(
+    call: Call, caddy: RealCaddy, tmp_path: pathlib.Path
+) -> None:
+    """The bound: as many times the limit as there are proxies."""
+    shared = in_common(tmp_path, NEVER)
+    with limited(call, caddy, shared), second(caddy) as other:
+        configure(call, other, settings=LIMITS, **shared)
+        assert statuses(caddy, 6) == statuses(other, 6) == [200] * 5 + [429]
+
+
+def test_what_a_proxy_was_told_counts_and_nothing_else_until_it_is_told_again(call: Call, caddy: RealCaddy, tmp_path: pathlib.Path) -> None:
+    with limited(call, caddy, in_common(tmp_path, 0.05)), second(caddy) as other:
+        assert statuses(caddy, 3) == [200] * 3
+        until_told(tmp_path)
+        configure(call, caddy, settings=LIMITS, **in_common(tmp_path, NEVER))
+        until("its last write to be done", lambda: len(list(tmp_path.glob("all/rate_limit/instances/*"))) == 1)
+        configure(call, other, settings=LIMITS, **in_common(tmp_path, NEVER))
+        assert statuses(other, 4) == [200] * 2 + [429] * 2, "of 5 it was told that 3 are used"
+        assert statuses(caddy, 4) == [200] * 2 + [429] * 2, "it was told nothing"
+
+
+def test_a_proxy_never_counts_its_own_requests_as_anothers(call: Call, caddy: RealCaddy, tmp_path: pathlib.Path) -> None:
+    """However often it writes and reads: 40 pass with an exchange for about each of them."""
+    with limited(call, caddy, in_common(tmp_path, 0.005), rate_limit_requests=40):
+        assert statuses(caddy, 42) == [200] * 40 + [429] * 2
+
+
+def test_proxies_that_tell_each_other_let_nothing_more_pass(call: Call, caddy: RealCaddy, tmp_path: pathlib.Path) -> None:
+    shared = in_common(tmp_path, 0.1)
+    with limited(call, caddy, shared), second(caddy) as other:
+        configure(call, other, settings=LIMITS, **shared)
+        assert statuses(caddy, 6) == [200] * 5 + [429], "the other has counted nothing that could be told"
+        until("the other to know", lambda: statuses(other, 1) == [429])
         assert alternating([caddy, other], 6) == 0
+
+
+def test_a_folder_that_cannot_be_shared_is_refused(caddy: RealCaddy, tmp_path: pathlib.Path) -> None:
+    wanted = in_common(tmp_path, 1)
+    wanted["caddy_rate_limit"]["storage"]["root"] = "limits"
+    with pytest.raises(AssertionError, match="file_system with the root 'limits', which no other proxy would share"):
+        caddy.role(settings=LIMITS, **wanted)
