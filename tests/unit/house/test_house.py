@@ -46,6 +46,11 @@ def test_action_group_lists_exactly_the_modules() -> None:
     assert sorted(read_yaml(ROOT / "meta" / "runtime.yml")["action_groups"]["scaling"]) == MODULES
 
 
+def test_the_group_that_shares_a_connection_lists_exactly_those_that_have_one(documentation: dict[str, t.Any]) -> None:
+    speak = [name for name in MODULES if {"engine", "project"} <= set(documentation[f"{COLLECTION}.{name}"]["doc"]["options"])]
+    assert sorted(read_yaml(ROOT / "meta" / "runtime.yml")["action_groups"]["lxd"]) == speak
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_module_states_attributes_and_shows_itself(name: str, documentation: dict[str, t.Any]) -> None:
     entry = documentation[f"{COLLECTION}.{name}"]
