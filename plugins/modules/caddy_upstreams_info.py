@@ -203,6 +203,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.argspec import CADDY_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, version_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.observe import observe, wait
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.params import PROBE
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
 
 SPEC = CADDY_SPEC.merge(
@@ -210,17 +211,7 @@ SPEC = CADDY_SPEC.merge(
         options={
             "pools": {"type": "list", "elements": "str", "default": []},
             "server": {"type": "str", "default": "site"},
-            "health": {
-                "type": "dict",
-                "options": {
-                    "uri": {"type": "str", "required": True},
-                    "port": {"type": "int"},
-                    "timeout": {"type": "float", "default": 5},
-                    "passes": {"type": "int", "default": 1, "no_log": False},
-                    "status": {"type": "int"},
-                    "body": {"type": "str"},
-                },
-            },
+            "health": {"type": "dict", "options": PROBE},
             "wait_healthy": {"type": "list", "elements": "str", "default": []},
             "wait_unhealthy": {"type": "list", "elements": "str", "default": []},
             "wait_idle": {"type": "list", "elements": "str", "default": []},

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of C(caddy_upstreams): those of a pool, alone and as a list; what the values may be is checked in ``upstreams.py``."""
+"""The options of a pool, from which those of ``caddy_upstreams`` (alone and as a list), of ``caddy_upstreams_info`` and of a site's
+routes are made; what the values may be is checked in ``upstreams.py``."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.policies import PLAIN_POLICIES, POLICIES
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import STATES
 
-_COOKIE: dict[str, t.Any] = {
+COOKIE: dict[str, t.Any] = {
     "secret": {"type": "str", "required": True, "no_log": True},
     "name": {"type": "str", "default": "lb"},
     "fallback": {"type": "str", "choices": list(PLAIN_POLICIES), "default": "random"},
     "max_age": {"type": "int", "default": 0},
 }
 
-_HEALTH: dict[str, t.Any] = {
+HEALTH: dict[str, t.Any] = {
     "uri": {"type": "str", "required": True},
     "port": {"type": "int"},
     "interval": {"type": "float", "default": 10},
@@ -37,8 +38,8 @@ POOL: dict[str, t.Any] = {
     "choose": {"type": "int"},
     "field": {"type": "str"},
     "fallback": {"type": "str", "choices": list(PLAIN_POLICIES)},
-    "cookie": {"type": "dict", "options": _COOKIE},
-    "health": {"type": "dict", "options": _HEALTH},
+    "cookie": {"type": "dict", "options": COOKIE},
+    "health": {"type": "dict", "options": HEALTH},
     "retries": {"type": "int", "default": 0},
     "retry_match": {"type": "list", "elements": "dict"},
     "try_duration": {"type": "float", "default": 0},
@@ -58,3 +59,15 @@ POOL: dict[str, t.Any] = {
 }
 
 POOL_OPTIONS: dict[str, t.Any] = {**POOL, "pools": {"type": "list", "elements": "dict", "options": POOL}}
+
+#: How an upstream is asked once: what an active check is, but for when it is repeated and what its failures lead to.
+PROBE: dict[str, t.Any] = {name: option for name, option in HEALTH.items() if name not in ("interval", "fails")}
+
+
+def optional(options: t.Mapping[str, dict[str, t.Any]], *names: str, **defaults: t.Any) -> dict[str, t.Any]:
+    """Some of these options, none of which is required, with the defaults that are given and no others."""
+    found = {}
+    for name in (*names, *defaults):
+        kept = {key: value for key, value in options[name].items() if key not in ("required", "default")}
+        found[name] = {**kept, "default": defaults[name]} if name in defaults else kept
+    return found

@@ -9,27 +9,14 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.policies import PLAIN_POLICIES, POLICIES
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.params import COOKIE, HEALTH, POOL, optional
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 
 Json = dict[str, t.Any]
 
 _TEXTS: Json = {"type": "list", "elements": "str", "default": []}
-_COOKIE: Json = {
-    "name": {"type": "str"},
-    "fallback": {"type": "str", "choices": list(PLAIN_POLICIES), "default": "least_conn"},
-    "max_age": {"type": "int", "default": 0},
-}
-_HEALTH: Json = {
-    "uri": {"type": "str"},
-    "port": {"type": "int"},
-    "interval": {"type": "float"},
-    "timeout": {"type": "float"},
-    "fails": {"type": "int"},
-    "passes": {"type": "int", "no_log": False},
-    "status": {"type": "int"},
-    "body": {"type": "str"},
-}
+_COOKIE: Json = optional(COOKIE, "name", fallback="least_conn", max_age=0)
+_HEALTH: Json = optional(HEALTH, *HEALTH)
 _LIMIT: Json = {
     "requests": {"type": "int", "required": True},
     "window": {"type": "int"},
@@ -43,22 +30,15 @@ ROUTE: Json = {
     "hosts": _TEXTS,
     "methods": _TEXTS,
     "headers": {"type": "dict", "default": {}},
-    "policy": {"type": "str", "choices": list(POLICIES), "default": "round_robin"},
-    "weights": {"type": "list", "elements": "int"},
-    "choose": {"type": "int"},
-    "field": {"type": "str"},
-    "fallback": {"type": "str", "choices": list(PLAIN_POLICIES)},
+    **optional(POOL, policy="round_robin"),
+    **optional(POOL, "weights", "choose", "field", "fallback"),
     "cookie": {"type": "dict", "options": _COOKIE},
-    "try_duration": {"type": "float"},
-    "try_interval": {"type": "float"},
-    "retries": {"type": "int"},
+    **optional(POOL, "try_duration", "try_interval", "retries"),
     "health": {"type": "dict", "options": _HEALTH, "default": {}},
     "limit": {"type": "dict", "options": _LIMIT},
     "max_body": {"type": "bytes"},
-    "dial_timeout": {"type": "float"},
     "response_timeout": {"type": "float"},
-    "stream_timeout": {"type": "float"},
-    "stream_close_delay": {"type": "float"},
+    **optional(POOL, "dial_timeout", "stream_timeout", "stream_close_delay"),
     "frames": _TEXTS,
     "response_headers": {"type": "dict", "default": {}},
 }
@@ -123,13 +103,8 @@ _POOL: Json = {
     "health": {"type": "dict", "options": _HEALTH, "required": True},
     "cookie_name": {"type": "str", "default": "gb_lb"},
     "cookie_secret": {"type": "str", "required": True, "no_log": True},
-    "dial_timeout": {"type": "float", "default": 1},
     "response_timeout": {"type": "float", "default": 0},
-    "retries": {"type": "int", "default": 2},
-    "try_duration": {"type": "float", "default": 5},
-    "try_interval": {"type": "float", "default": 0.1},
-    "fail_duration": {"type": "float", "default": 3},
-    "stream_close_delay": {"type": "float", "default": 0},
+    **optional(POOL, dial_timeout=1, retries=2, try_duration=5, try_interval=0.1, fail_duration=3, stream_close_delay=0),
     "panic": {"type": "bool", "default": True},
     "panic_health": {"type": "str", "default": "/health"},
 }

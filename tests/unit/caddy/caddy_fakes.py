@@ -132,52 +132,66 @@ class Upstream:
         self.hold.set()
         self.address = ""
 
+    def status_of(self, path: str) -> int:
+        """The status that a request for this path is answered with."""
+        if path == "/moved":
+            return 302
+        return 503 if path == CHECK and not self.ready else self.status
+
+
+CHECK = "/api/health-check"
+_UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+class _UpstreamHandler(http.server.BaseHTTPRequestHandler):
+    """Answers for the :class:`Upstream` that ``one`` is."""
+
+    protocol_version = "HTTP/1.1"
+    one: Upstream
+
+    def log_message(self, *_args: t.Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        one = self.one
+        if self.path.startswith("/ws"):
+            self._echo()
+            return
+        if self.path.endswith("/held"):
+            one.hold.wait(20)
+        one.hits += self.path != CHECK
+        one.checks += self.path == CHECK
+        if one.drops:
+            self.close_connection = True
+            return
+        one.headers.append({name.lower(): value for name, value in self.headers.items()})
+        self._answer(one.status_of(self.path), one.name.encode())
+
+    do_POST = do_GET
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", CHECK)
+        self.send_header("Server", "botserver")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _echo(self) -> None:
+        """A websocket for the proxy's eyes: after the upgrade every byte comes back."""
+        self.one.hits += 1
+        self.wfile.write(_UPGRADED)
+        self.close_connection = True
+        while said := self.connection.recv(1024):
+            self.connection.sendall(said)
+
 
 @contextlib.contextmanager
 def upstream(name: str, host: str = "127.0.0.1", port: int = 0) -> t.Iterator[Upstream]:
     """An :class:`Upstream` that listens; ``/held`` answers when ``hold`` is set."""
     one = Upstream(name)
-    upgraded = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_args: t.Any) -> None:
-            pass
-
-        def do_GET(self) -> None:
-            if self.path.startswith("/ws"):
-                self._echo()
-                return
-            if self.path.endswith("/held"):
-                one.hold.wait(20)
-            one.hits += self.path != "/api/health-check"
-            one.checks += self.path == "/api/health-check"
-            if one.drops:
-                self.close_connection = True
-                return
-            one.headers.append({name.lower(): value for name, value in self.headers.items()})
-            body = one.name.encode()
-            status = 503 if self.path == "/api/health-check" and not one.ready else one.status
-            self.send_response(302 if self.path == "/moved" else status)
-            if self.path == "/moved":
-                self.send_header("Location", "/api/health-check")
-            self.send_header("Server", "botserver")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_GET
-
-        def _echo(self) -> None:
-            """A websocket for the proxy's eyes: after the upgrade every byte comes back."""
-            one.hits += 1
-            self.wfile.write(upgraded)
-            self.close_connection = True
-            while said := self.connection.recv(1024):
-                self.connection.sendall(said)
-
-    server = http.server.ThreadingHTTPServer((host, port), Handler)
+    server = http.server.ThreadingHTTPServer((host, port), type("Handler", (_UpstreamHandler,), {"one": one}))
     server.daemon_threads = True
     one.address = f"{host}:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
