@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from data_tier import tier
+from data_tier import site, tier
 
-__all__ = ["tier"]
+__all__ = ["site", "tier"]

@@ -5,21 +5,30 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
+import http.client
 import json
 import os
 import pathlib
 import re
+import ssl
 import subprocess
 import typing as t
 
 import pytest
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import look
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule/postgres/inventory"
 PROJECT = "gb-postgres"
+SUBNET = "10.97.0.0/24"
+HTTPS = 18543
+CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
+BOTSERVERS = ("botserver-1", "botserver-2")
 MEMBERS = ("postgres-1", "postgres-2", "postgres-3")
 PSQL = ("psql", "-U", "postgres", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "botserver", "-c")
 
@@ -84,9 +93,44 @@ class Tier:
         return wait_for("a new leader", lambda: self.leader(asked), lambda name: name not in ("", lost), timeout=60, interval=0.5)
 
     def settled(self) -> str:
-        """Bring the tier into its state, and return who leads it then."""
-        self.play("postgres", "--tags", "etcd,postgres")
-        return self.leader()
+        """Wait until all members are as they should be, and return who leads them then."""
+        now = wait_for(
+            "the data tier to be healthy",
+            lambda: look(self.lxd, SUBNET),
+            lambda seen: not seen.problems(),
+            timeout=90,
+            interval=0.5,
+            describe=lambda seen: "; ".join(seen.problems()),
+        )
+        return now.leader
+
+    def power(self, action: str, *names: str) -> None:
+        """Start instances, or cut their power, all at once."""
+        with concurrent.futures.ThreadPoolExecutor(max_workers=len(names)) as pool:
+            list(pool.map(lambda name: self.lxd.put(f"instances/{name}/state", {"action": action, "force": True, "timeout": 30}), names))
+
+
+class Site(Tier):
+    """The fleet above the data tier, as its visitors and its operator see it."""
+
+    def __init__(self, lxd: Lxd, authority: str) -> None:
+        super().__init__(lxd)
+        self._trust = ssl.create_default_context(cadata=authority)
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """One request through Caddy: the status, and which instance answered."""
+        with contextlib.closing(http.client.HTTPSConnection("localhost", HTTPS, timeout=20, context=self._trust)) as link:
+            link.request("GET", path)
+            answer = link.getresponse()
+            answer.read()
+            return answer.status, answer.getheader("X-Instance", "")
+
+    def direct(self, name: str, path: str, **knobs: bool) -> tuple[int, dict[str, t.Any]]:
+        """What a botserver answers within its own instance: status and JSON. With knobs they are turned."""
+        body = ("-X", "POST", "-H", "Content-Type: application/json", "-d", json.dumps(knobs)) if knobs else ()
+        said = self.run(name, "curl", "-s", "-m", "15", "-w", "\n%{http_code}", *body, f"http://127.0.0.1:8080{path}")
+        text, _newline, status = said.rpartition("\n")
+        return int(status), json.loads(text)
 
 
 def api(member: str, path: str) -> str:
@@ -105,3 +149,12 @@ def changes(text: str) -> list[str]:
 def tier() -> Tier:
     """The data tier."""
     return Tier(connect({"engine": "lxd", "project": PROJECT}))
+
+
+@pytest.fixture(scope="session")
+def site() -> Site:
+    """The fleet, with trust in the authority of its Caddy."""
+    lxd = connect({"engine": "lxd", "project": PROJECT})
+    certificate = lxd.read_file("proxy-1", CERTIFICATE)
+    assert certificate, "Caddy has not made its authority"
+    return Site(lxd, certificate.decode())
