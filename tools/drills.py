@@ -68,12 +68,14 @@ def with_figures(page: str, rounds: t.Sequence[t.Mapping[str, t.Any]]) -> str:
 
 
 def figures(rounds: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """A table with a row for each fault, in the order of the faults, and what was not as it should be."""
+    """A table with a row for each fault, in the order of the faults, which were not drilled, and what was not as it should be."""
     rows = sorted(campaign.summary(rounds), key=lambda row: list(FAULTS).index(row["fault"]) if row["fault"] in FAULTS else len(FAULTS))
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(table_row(row) for row in rows)]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     acknowledged, lost = sum(row["acknowledged"] for row in rows), sum(row["violations"]["lost"] for row in rows)
     total = f"\n{len(rounds)} rounds, {acknowledged:,} acknowledged writes, {lost} lost.\n"
+    left = [f"`{fault}`" for fault in FAULTS if fault not in {row["fault"] for row in rows}]
+    total += f"\nNot drilled: {', '.join(left)}.\n" if left else ""
     problems = [f"- {row['fault']}: {problem}\n" for row in rows for problem in row["problems"]]
     return table + total + ("\nWhat did not end as it should:\n\n" + "".join(problems) if problems else "")
 

@@ -37,6 +37,12 @@ def test_the_figures_replace_those_before_and_nothing_else() -> None:
     assert drills.with_figures(text, rounds) == text
 
 
+def test_what_was_not_drilled_is_said() -> None:
+    text = drills.figures([done(fault, 1.0) for fault in FAULTS if fault not in ("freeze", "starve")])
+    assert "Not drilled: `freeze`, `starve`." in text
+    assert "Not drilled" not in drills.figures([done(fault, 1.0) for fault in FAULTS])
+
+
 def test_a_lost_write_shows_in_its_row() -> None:
     broken = {**VERDICT, "findings": [{"kind": "lost", "count": 3, "examples": []}]}
     text = drills.figures([{**done("cut", 1.0), "verdict": broken}])
