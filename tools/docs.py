@@ -150,7 +150,7 @@ def caddy_page(environment: jinja2.Environment) -> str:
         routes=routes,
         keys=site_limits.KEYS,
         paths=site_limits.PATHS,
-        policies=policies.POLICIES,
+        policies=policies.POLICY_HELP,
         harmless=site_routes.HARMLESS,
     )
 

@@ -65,7 +65,9 @@ options:
                 header, query, cookie]
       default: random
     weights:
-      description: With V(weighted_round_robin), for each upstream its share, in their order. One with V(0) gets no new requests.
+      description:
+        - With V(weighted_round_robin), for each upstream its share, in their order. One with V(0) gets no new requests.
+        - Caddy gives the shares to the upstreams that are healthy, in their order. Where the first is not, the second has its share.
       type: list
       elements: int
     choose:

@@ -23,6 +23,24 @@ OPTIONS: t.Mapping[str, tuple[str, ...]] = {
     "cookie": ("cookie",),
 }
 POLICIES = (*PLAIN_POLICIES, "weighted_round_robin", "header", "query", "cookie")
+#: What each of them does, for an operator; docs/caddy.md is made from it.
+POLICY_HELP: t.Mapping[str, str] = {
+    "round_robin": "Each in turn.",
+    "weighted_round_robin": "Each in turn, and as often as its weight says. Caddy gives the weights to the slots that are in, in their "
+    "order: with the first slot out, the second has the first's weight, and those left over begin again with the first. So give a "
+    "weight other than 0 only to slots that always serve.",
+    "first": "The first slot that is in gets everything; the others are in reserve.",
+    "random": "One by chance.",
+    "random_choose": "The least busy of `choose` by chance. Of those that are idle it is the first, so that on an idle fleet some get "
+    "nothing.",
+    "least_conn": "The one with the fewest requests and websockets under way; by chance where several have as few.",
+    "ip_hash": "The same one for the same address of the connection. Behind another proxy that is one address for all.",
+    "client_ip_hash": "The same one for the same visitor's address, which proxies of `gb_trusted_proxies` may tell.",
+    "uri_hash": "The same one for the same path and query.",
+    "header": "The same one for the same value of the header `field`, such as a tenant's name; without it by `fallback`.",
+    "query": "The same one for the same value of the key `field` in the query; without it by `fallback`.",
+    "cookie": "The same one for the same browser, by a cookie that says nothing about the instance; at first by its `fallback`.",
+}
 # Where the order of the upstreams means something.
 _ORDERED = ("first", "weighted_round_robin")
 

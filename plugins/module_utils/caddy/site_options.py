@@ -51,7 +51,7 @@ ROUTE_HELP: t.Mapping[str, str] = {
     "methods": "Methods, in capitals.",
     "headers": "Headers with their values, or lists of values.",
     "policy": "How an instance is chosen: one of Caddy's, see below. Default `round_robin`.",
-    "weights": "For `weighted_round_robin`: the share of each slot, in their order.",
+    "weights": "For `weighted_round_robin`: the share of each slot that is in, in their order; one for every slot.",
     "choose": "For `random_choose`: among how many the least busy is taken.",
     "field": "For `header` and `query`: the name of the header, the key of the query.",
     "fallback": "For `header` and `query`: the policy for requests without it. Default `random`.",

@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import site, site_options, site_routes
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import policies, site, site_options, site_routes
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import handlers, proxies
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
@@ -39,6 +39,10 @@ def pools(*routes: dict[str, t.Any], **more: t.Any) -> dict[str, dict[str, t.Any
 
 def test_every_option_of_a_route_is_explained_and_no_other() -> None:
     assert {*site_options.ROUTE_HELP} == {*site_options.ROUTE}
+
+
+def test_every_policy_is_explained_and_no_other() -> None:
+    assert {*policies.POLICY_HELP} == {*policies.POLICIES}
 
 
 def test_the_configuration_is_filled_and_the_pools_are_those_in_it() -> None:
