@@ -124,7 +124,7 @@ class Member:
                 self.request = tls.wrap_socket(self.request, server_side=True)
                 super().setup()
 
-            def do_GET(self) -> None:
+            def do_OPTIONS(self) -> None:
                 member.asked.append(self.path)
                 self.send_response(200 if member.answers(self.path) else 503)
                 self.end_headers()
