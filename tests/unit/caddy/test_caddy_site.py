@@ -185,3 +185,28 @@ def test_secrets_and_sessions_are_hidden_in_the_access_log() -> None:
 def test_the_secret_of_the_cookie_stands_nowhere_else() -> None:
     text = json.dumps(site.build(options({"name": "ws", "policy": "cookie"}))["config"])
     assert text.count("s" * 40) == 2, "once in the pool, once in its panic pool"
+
+
+@pytest.mark.parametrize(
+    "storage, told_in",
+    [
+        ({"module": "file_system", "root": "/srv/limits/"}, ["/srv/limits/endpoints", "/srv/limits/all", "/srv/limits/route-web"]),
+        ({"module": "redis", "address": "10.0.0.5:6379"}, [None] * 3),
+    ],
+)
+def test_each_kind_of_limit_has_a_folder_of_its_own_where_proxies_share_files(storage: dict[str, str], told_in: list[str | None]) -> None:
+    """In one folder a proxy would read a file that another of its own handlers is just writing, and count itself as another."""
+    limited = {**WEB, "limit": {"requests": 5}}
+    made = site.build(options(limited, settings={"rate-limit-enabled": True}, limits={"proxies": 2, "storage": storage}))
+    found = limiters(made["config"])
+    assert [one["storage"].get("root") for one in found] == told_in
+    assert all({**one["storage"], "root": ""} == {**storage, "root": ""} and one["distributed"] for one in found)
+
+
+def limiters(part: t.Any) -> list[dict[str, t.Any]]:
+    """Every rate_limit handler, in the order in which requests come to them."""
+    if isinstance(part, list):
+        return [one for item in part for one in limiters(item)]
+    if not isinstance(part, dict):
+        return []
+    return [part] if part.get("handler") == "rate_limit" else limiters([*part.values()])
