@@ -212,12 +212,12 @@ class Lab:
         return path
 
     @contextlib.contextmanager
-    def load(self, rate: float, path: str) -> t.Iterator[RunningLoad]:
+    def load(self, rate: float, path: str, websockets: int = 0) -> t.Iterator[RunningLoad]:
         """Load on the site, requests per second; it ends with this block at the latest, and by itself after half an hour."""
         report = self.folder / "load.json"
         report.unlink(missing_ok=True)
         command = [sys.executable, str(ROOT / "tools/load.py"), "--url", SITE, "--ca", str(self.authority()), "--path", path]
-        command += ["--rate", str(rate), "--seconds", str(LOAD_SECONDS), "--report", str(report)]
+        command += ["--rate", str(rate), "--seconds", str(LOAD_SECONDS), "--websockets", str(websockets), "--report", str(report)]
         with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL) as process:
             running = RunningLoad(process, report)
             try:

@@ -150,18 +150,32 @@ def botserver(folder: pathlib.Path, port: int) -> t.Iterator[None]:
         yield
 
 
+class Answer(t.NamedTuple):
+    """What came back: status, headers with their names in lower case, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+def answer(port: int, path: str, trust: pathlib.Path | None = None) -> Answer:
+    """One request to localhost on a connection of its own, by HTTPS where there is a certificate to trust."""
+    context = ssl.create_default_context(cafile=str(trust)) if trust else None
+    link = http.client.HTTPSConnection("localhost", port, timeout=5, context=context) if trust else None
+    with contextlib.closing(link or http.client.HTTPConnection("localhost", port, timeout=5)) as connection:
+        connection.request("GET", path)
+        got = connection.getresponse()
+        return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read().decode())
+
+
 def until_it_answers(port: int, path: str, trust: pathlib.Path | None = None) -> None:
-    """Wait for a 200 of localhost, by HTTPS where there is a certificate to trust."""
+    """Wait for a 200 of localhost."""
 
     def status() -> int:
-        context = ssl.create_default_context(cafile=str(trust)) if trust else None
-        link = http.client.HTTPSConnection("localhost", port, timeout=5, context=context) if trust else None
-        with contextlib.closing(link or http.client.HTTPConnection("localhost", port, timeout=5)) as connection:
-            try:
-                connection.request("GET", path)
-                return connection.getresponse().status
-            except OSError:
-                return 0
+        try:
+            return answer(port, path, trust).status
+        except OSError:
+            return 0
 
     wait_for(f"port {port} to answer {path}", status, lambda seen: seen == 200, timeout=20, interval=0.05)
 

@@ -23,7 +23,7 @@ GOALS: t.Mapping[str, str] = {
     "a": "at least 40",
     "b": "at least 3",
     "c": "at most 1.5",
-    "d": "0 failed",
+    "d": "0 failed, 0 lost, 0 reloads",
     "e": "at least 0.5",
     "f": "at least 0.2",
     "g": "fewer failed",

@@ -5,12 +5,27 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import statistics
 import typing as t
 
 import pytest
-from bench_loopback import Pair, Speed, caddy, certificate, free_port, made, options, program, running, until_it_answers, wrk
+from bench_loopback import (
+    Answer,
+    Pair,
+    Speed,
+    answer,
+    caddy,
+    certificate,
+    free_port,
+    made,
+    options,
+    program,
+    running,
+    until_it_answers,
+    wrk,
+)
 from bench_results import Record, Result
 
 pytest_plugins = ["bench_fixtures"]
@@ -38,8 +53,9 @@ backend fleet
 
 
 def backend(ports: t.Sequence[int]) -> dict[str, t.Any]:
-    """A Caddy that answers at once, whatever it is asked."""
-    answer = {"handle": [{"handler": "static_response", "status_code": 200, "body": "answered\n"}]}
+    """A Caddy that answers at once, whatever it is asked, and says on which port."""
+    said = {"X-Backend": ["{http.request.local.port}"]}
+    answer = {"handle": [{"handler": "static_response", "status_code": 200, "headers": said, "body": "answered\n"}]}
     server = {"listen": [f"127.0.0.1:{port}" for port in ports], "automatic_https": {"disable": True}, "routes": [answer]}
     return {"apps": {"http": {"servers": {"backend": server}}}}
 
@@ -69,14 +85,23 @@ def haproxy(folder: pathlib.Path, port: int, backends: t.Sequence[str], pair: Pa
     return [program("haproxy", "haproxy"), "-db", "-f", str(file)]
 
 
+class Measured(t.NamedTuple):
+    """What was measured of one of the three, what it answered afterwards, and the last lines of our own access log."""
+
+    speed: Speed
+    answers: list[Answer]
+    log: str
+
+
 @pytest.fixture(scope="module")
-def speeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Speed]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
     """The median of some rounds, in which the three take turns with the same backends and the same certificate."""
     folder = tmp_path_factory.mktemp("proxy")
     pair = certificate(folder)
     ports = {name: free_port() for name in ("ours", "bare", "haproxy", "one", "other")}
     backends = [f"127.0.0.1:{ports[name]}" for name in ("one", "other")]
     ours = made(options(folder, f"{folder}/ours.sock", ports["ours"], backends, pair, **LIMITS))["config"]
+    assert '"rate_limit"' in json.dumps(ours), "limits are to be a part of what is measured"
     with (
         caddy(folder, "backend", backend([ports["one"], ports["other"]])),
         caddy(folder, "ours", ours),
@@ -89,12 +114,36 @@ def speeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Speed]:
         for _ in range(ROUNDS):
             for name, found in seen.items():
                 found.append(wrk(ports[name], PATH, SECONDS))
-    return {name: Speed(*(statistics.median(values) for values in zip(*found, strict=True))) for name, found in seen.items()}
+        answers = {name: [answer(ports[name], PATH, pair.certificate) for _ in backends] for name in seen}
+    log = (folder / "access.log").read_text()[-8000:]
+    return {name: Measured(median(found), answers[name], log) for name, found in seen.items()}
+
+
+def median(speeds: t.Sequence[Speed]) -> Speed:
+    """Of each figure the median."""
+    return Speed(*(statistics.median(values) for values in zip(*speeds, strict=True)))
+
+
+@pytest.mark.parametrize("name", ["ours", "bare", "haproxy"])
+def test_bench_e_each_of_the_three_passes_on_the_answers_of_both_backends(measured: dict[str, Measured], name: str) -> None:
+    answers = measured[name].answers
+    assert {(one.status, one.body) for one in answers} == {(200, "answered\n")}
+    assert len({one.headers["x-backend"] for one in answers}) == len(answers) == 2
+
+
+def test_bench_e_ours_did_all_its_work(measured: dict[str, Measured]) -> None:
+    """Headers, request ids and log; without it the comparison would be one of the same with the same."""
+    for one in measured["ours"].answers:
+        assert one.headers["x-frame-options"] == "DENY" and one.headers["x-request-id"] in measured["ours"].log
+    assert not any("x-request-id" in one.headers for name in ("bare", "haproxy") for one in measured[name].answers)
 
 
 @pytest.mark.parametrize("bench, other, least", [("e", "bare", 0.5), ("f", "haproxy", 0.2)])
-def test_bench_e_requests_through_our_configuration(speeds: dict[str, Speed], record: Record, bench: str, other: str, least: float) -> None:
-    ours, theirs = speeds["ours"], speeds[other]
+def test_bench_e_requests_through_our_configuration(
+    measured: dict[str, Measured], record: Record, bench: str, other: str, least: float
+) -> None:
+    ours, theirs = measured["ours"].speed, measured[other].speed
     words = {"bare": "the same Caddy, reverse_proxy alone", "haproxy": "HAProxy"}[other]
     ratio = ours.rate / theirs.rate
+    assert ratio > 0, "nothing was measured"
     record(Result(bench, "requests through the proxy, 32 visitors", str(ours), f"{words}: {theirs}", ratio, ratio >= least))

@@ -70,9 +70,9 @@ def test_the_shell_loop_asks_each_running_botserver_and_averages(tmp_path: pathl
     assert log.read_text().count("--project p exec botserver-") == 2
 
 
-def test_ten_steps_lead_out_and_ten_in() -> None:
-    changes = [after - before for before, after in zip([1, *events.SIZES], events.SIZES, strict=False)]
-    assert (changes.count(1), changes.count(-1), len(changes)) == (10, 10, 20)
+def test_25_steps_lead_out_and_25_in() -> None:
+    changes = [after - before for before, after in zip([events.KEPT, *events.SIZES], events.SIZES, strict=False)]
+    assert (changes.count(1), changes.count(-1), len(changes)) == (25, 25, 50)
 
 
 def test_our_variables_lead_to_valid_settings(tmp_path: pathlib.Path) -> None:
@@ -101,3 +101,13 @@ def test_the_site_of_a_bench_is_the_demo_botserver_whatever_else_was_baked_here(
     assert (tags, images) == ("--tags", "images")
     given = json.loads((tmp_path / "site.json").read_text())
     assert (given["botserver_demo"], given["botserver_binary"]) == (True, "")
+
+
+def test_writes_to_caddy_are_told_from_questions() -> None:
+    metrics = """caddy_admin_http_requests_total{code="200",handler="admin",method="GET",path="/metrics"} 7
+caddy_admin_http_requests_total{code="200",handler="admin",method="PATCH",path="/config/"} 2
+caddy_admin_http_requests_total{code="200",handler="load",method="POST",path="/load"} 1
+process_start_time_seconds 1.7956e+09
+"""
+    assert events.writes(metrics) == 3
+    assert events.gauge(metrics, "process_start_time_seconds") == 1.7956e9
