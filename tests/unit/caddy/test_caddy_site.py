@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import typing as t
 
 import pytest
+import yaml
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import policies, site, site_options, site_routes
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import handlers, proxies
@@ -39,6 +41,12 @@ def pools(*routes: dict[str, t.Any], **more: t.Any) -> dict[str, dict[str, t.Any
 
 def test_every_option_of_a_route_is_explained_and_no_other() -> None:
     assert {*site_options.ROUTE_HELP} == {*site_options.ROUTE}
+
+
+def test_the_example_of_the_documentation_makes_a_site() -> None:
+    page = (pathlib.Path(__file__).resolve().parents[3] / "docs/caddy.md").read_text(encoding="utf-8")
+    routes = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])["gb_routes"]
+    assert {f"gb-{route['name']}" for route in routes} <= pools(*routes).keys()
 
 
 def test_every_policy_is_explained_and_no_other() -> None:
