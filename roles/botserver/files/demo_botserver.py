@@ -34,6 +34,7 @@ import logging
 import mmap
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -52,6 +53,9 @@ MAX_SESSIONS = 10_000
 MAX_MILLISECONDS, MAX_MEGABYTES, MAX_HOLD_SECONDS = 60_000, 4096, 600
 MEBIBYTE = 1024 * 1024
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+# What the real program lets pass without a token and then serves to nobody who has none: its own word for it is another one.
+TOKENLESS = re.compile(r"/|/(metrics|favicon\.ico|health|api/health|api/auth)|/(health|auth)/.*")
+NO_BOT = str(uuid.UUID(int=0))
 # What the real program takes until it calls its database gone, while it runs and when it starts; and how long it was not asked again.
 HEALTH_SECONDS, START_SECONDS, TRUST_SECONDS = 5.0, 8.0, 1.0
 ATTEMPT_SECONDS, RETRY_SECONDS = 1.0, 0.25
@@ -154,6 +158,11 @@ class Database:
             writer.close()
 
 
+def bot_id(name: str) -> str:
+    """The id of a bot: the demo has the one that every botserver has, and no other."""
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) if name == "default" else NO_BOT
+
+
 def bad_request(reason: str) -> web.HTTPBadRequest:
     """The answer 400 with its reason."""
     return web.HTTPBadRequest(text=json.dumps({"error": "bad_request", "message": reason}), content_type="application/json")
@@ -215,9 +224,9 @@ class Botserver:
         """The aiohttp application with every route; the last one refuses what is left."""
         app = web.Application(middlewares=[self.delay])
         app.on_response_prepare.append(self.sign)
-        app.router.add_get("/health", self.health)
-        app.router.add_get("/api/health", self.api_health)
-        app.router.add_get("/api/auth", self.authenticate)
+        app.router.add_get("/health", self.health, allow_head=False)
+        app.router.add_get("/api/health", self.api_health, allow_head=False)
+        app.router.add_get("/api/auth", self.authenticate, allow_head=False)
         app.router.add_get("/ws", self.websocket)
         app.router.add_get("/ws/{bot}", self.websocket)
         app.router.add_get("/api/demo/knobs", self.show_knobs)
@@ -257,9 +266,9 @@ class Botserver:
 
     async def authenticate(self, request: web.Request) -> web.StreamResponse:
         """An anonymous session of this process."""
-        bot = request.query.get("bot_name", "default")
+        bot = request.query.get("bot_name", "")
         session = self.remember(str(uuid.uuid4()))
-        ids = {"user_id": str(uuid.uuid4()), "session_id": session, "bot_id": str(uuid.uuid5(uuid.NAMESPACE_DNS, bot))}
+        ids = {"user_id": str(uuid.uuid4()), "session_id": session, "bot_id": bot_id(bot)}
         return web.json_response({**ids, "bot_name": bot, "status": "anonymous", "server": NAME, "instance": self.instance})
 
     def trap(self) -> None:
@@ -300,7 +309,9 @@ class Botserver:
         self.sockets.add(transport)
         try:
             names = {"server": NAME, "instance": self.instance, "session_id": session}
-            await channel.send_json({"type": "connected", **names, "bot_name": bot, "known": known})
+            user = request.query.get("user_id") or str(uuid.uuid4())
+            greeting = {"type": "connected", "message": "Connected to bot server", "tools": [], "bot_id": bot_id(bot), "user_id": user}
+            await channel.send_json({**greeting, **names, "bot_name": bot, "known": known})
             async for message in channel:
                 if message.type == WSMsgType.TEXT:
                     await channel.send_json({"type": "message", **names, "messages": self.count(session), "content": message.data})
@@ -360,11 +371,14 @@ class Botserver:
         return await self.show_knobs(request)
 
     async def refuse(self, request: web.Request) -> web.StreamResponse:
-        """Whatever the real program keeps from anonymous callers: 401; /healthz is let through to nowhere: 404."""
+        """What the real program answers where it serves an anonymous caller nothing: 401, and 404 for /healthz; OPTIONS is for anybody."""
+        if request.method == "OPTIONS":
+            return web.Response(status=200)
         if request.path == "/healthz":
             return web.Response(status=404)
-        refusal = {"error": "missing_token", "message": "Authentication required", "server": NAME}
-        return web.json_response(refusal, status=401)
+        known = TOKENLESS.fullmatch(request.path)
+        words = ("unauthorized", "Authentication required") if known else ("missing_token", "Authentication token is required")
+        return web.json_response({"error": words[0], "message": words[1], "server": NAME}, status=401)
 
 
 async def serve(port: int, slow_start: float, work: pathlib.Path, database_url: str = "") -> int:

@@ -87,16 +87,23 @@ def botserver(request: pytest.FixtureRequest) -> Botserver:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
+    ("method", "path", "status", "error"),
     [
-        ("/health", 200), ("/api/health", 200), ("/api/auth?bot_name=default", 200), ("/ws", 400), ("/ws/default", 400), ("/healthz", 404),
-        ("/", 401), ("/metrics", 401), ("/api/config/reload", 401), ("/api/chat", 401), ("/api/files/list", 401), ("/api/no/such", 401),
+        ("GET", "/health", 200, ""), ("GET", "/api/health", 200, ""), ("GET", "/api/auth?bot_name=default", 200, ""),
+        ("GET", "/ws", 400, ""), ("GET", "/ws/default", 400, ""), ("GET", "/healthz", 404, ""), ("OPTIONS", "/api/health", 200, ""),
+        ("GET", "/api/config/reload", 401, "missing_token"), ("POST", "/api/config/reload", 401, "missing_token"),
+        ("GET", "/api/chat", 401, "missing_token"), ("GET", "/api/files/list", 401, "missing_token"),
+        ("GET", "/api/no/such", 401, "missing_token"), ("GET", "/nosuch", 401, "missing_token"),
+        ("GET", "/", 401, "unauthorized"), ("DELETE", "/", 401, "unauthorized"), ("GET", "/metrics", 401, "unauthorized"),
+        ("GET", "/favicon.ico", 401, "unauthorized"), ("GET", "/auth/login", 401, "unauthorized"), ("GET", "/health/", 401, "unauthorized"),
+        ("POST", "/health", 401, "unauthorized"), ("POST", "/api/auth", 401, "unauthorized"), ("HEAD", "/health", 401, ""),
     ],
 )  # fmt: skip
-def test_answers_an_anonymous_caller(botserver: Botserver, path: str, status: int) -> None:
-    answer = botserver.ask(path)
+def test_answers_an_anonymous_caller(botserver: Botserver, method: str, path: str, status: int, error: str) -> None:
+    """Health is asked for by GET alone: HEAD, which some load balancers use, is refused."""
+    answer = botserver.ask(path, method)
     assert answer.status == status
-    assert status != 401 or answer.body["error"] == "missing_token"
+    assert not error or answer.body["error"] == error
 
 
 def test_liveness(botserver: Botserver) -> None:
@@ -118,6 +125,12 @@ def test_an_anonymous_session(botserver: Botserver) -> None:
     assert str(uuid.UUID(one["session_id"])) == one["session_id"] != two["session_id"]
 
 
+@pytest.mark.parametrize(("query", "name"), [("?bot_name=no-such-bot", "no-such-bot"), ("", "")])
+def test_a_bot_that_is_not_there_gets_a_session_too(botserver: Botserver, query: str, name: str) -> None:
+    body = botserver.ask(f"/api/auth{query}").body
+    assert (body["bot_id"], body["bot_name"], body["status"]) == (str(uuid.UUID(int=0)), name, "anonymous")
+
+
 def test_a_websocket_is_greeted_and_answered(botserver: Botserver) -> None:
     session = botserver.ask("/api/auth?bot_name=default").body
     query = urllib.parse.urlencode({"session_id": session["session_id"], "user_id": session["user_id"], "bot_name": "default"})
@@ -125,4 +138,6 @@ def test_a_websocket_is_greeted_and_answered(botserver: Botserver) -> None:
         first = json.loads(channel.recv(PATIENCE))
         channel.send(json.dumps({**session, "message_type": 1, "channel": "web", "content": "hello", "timestamp": "2026-01-01T00:00:00Z"}))
         assert channel.recv(PATIENCE)
-    assert (first["type"], first["session_id"]) == ("connected", session["session_id"])
+    ours = {name: session[name] for name in ("session_id", "user_id", "bot_id")}
+    greeting = {"type": "connected", "message": "Connected to bot server", "tools": [], **ours}
+    assert {name: first.get(name) for name in greeting} == greeting
