@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """``generalbots.scaling.attributes`` and its parts ``.actiongroup_scaling`` and ``.info_module``."""
+    """``generalbots.scaling.attributes`` and its parts ``.actiongroup_scaling``, ``.full`` and ``.info_module``."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -31,6 +31,18 @@ attributes:
     support: full
     membership:
       - generalbots.scaling.scaling
+"""
+
+    # Beside the standard part, in modules that do all of it without exception.
+    FULL = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
 """
 
     # Beside the standard part, in modules that only read.

@@ -18,14 +18,8 @@ description:
   - Nothing is removed where the rest would have no majority that answers.
 extends_documentation_fragment:
   - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.full
   - generalbots.scaling.attributes.actiongroup_scaling
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   endpoints:
     description:

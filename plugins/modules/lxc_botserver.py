@@ -21,14 +21,8 @@ extends_documentation_fragment:
   - generalbots.scaling.lxd.run
   - generalbots.scaling.lxd.fleet
   - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.full
   - generalbots.scaling.attributes.actiongroup_scaling
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   state:
     description:

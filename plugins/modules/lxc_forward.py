@@ -20,14 +20,8 @@ description:
 extends_documentation_fragment:
   - generalbots.scaling.lxd
   - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.full
   - generalbots.scaling.attributes.actiongroup_scaling
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   network:
     description: The bridge.

@@ -17,14 +17,8 @@ description:
 extends_documentation_fragment:
   - generalbots.scaling.lxd
   - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.full
   - generalbots.scaling.attributes.actiongroup_scaling
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   component:
     description: The component, such as V(botserver), or V(base) for the system below all of them.

@@ -18,14 +18,8 @@ description:
 extends_documentation_fragment:
   - generalbots.scaling.lxd
   - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.full
   - generalbots.scaling.attributes.actiongroup_scaling
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   name:
     description: The name of the trust entry. Another certificate of that name is not trusted any more.

@@ -20,14 +20,8 @@ description:
   - Rules are replaced in one transaction. No packet meets a table that is half loaded, and connections that exist live on.
 extends_documentation_fragment:
   - generalbots.scaling.attributes
+  - generalbots.scaling.attributes.full
   - generalbots.scaling.attributes.actiongroup_scaling
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   rules:
     description:
