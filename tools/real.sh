@@ -10,7 +10,15 @@ if [ ! -x "${GB_BOTSERVER_BINARY:-}" ]; then
 fi
 play() { .venv/bin/ansible-playbook -i tests/real/inventory "$@"; }
 
-trap 'play playbooks/destroy.yml -e gb_destroy=yes' EXIT
+leave() {
+    # The image holds the program, and nobody else makes anything of it.
+    local image
+    image=$(lxc project get gb-real user.gb.image.botserver || true)
+    play playbooks/destroy.yml -e gb_destroy=yes
+    [ -z "$image" ] || lxc image delete "$image"
+}
+
+trap leave EXIT
 play playbooks/site.yml --tags host
 play tests/real/backend.yml
 play playbooks/site.yml
