@@ -39,6 +39,15 @@ def until_well(site: Site) -> None:
     )
 
 
+def test_the_endpoints_take_up_another_configuration_while_they_serve(site: Site) -> None:
+    until_well(site)
+    process = ("systemctl", "show", "-p", "MainPID", "--value", "haproxy")
+    before = site.run("botserver-1", *process)
+    site.run("botserver-1", "systemctl", "reload", "haproxy")
+    assert site.run("botserver-1", *process) == before, "it was started anew, which cuts every session"
+    assert healths(site) == [(200, True)] * len(BOTSERVERS)
+
+
 @pytest.mark.parametrize("fault", ["switchover", "power-off"])
 def test_a_drill_loses_nothing(site: Site, tmp_path: pathlib.Path, fault: str) -> None:
     site.settled()
