@@ -115,11 +115,18 @@ class Steps:
         driver = self.lxd.get(f"storage-pools/{root['pool']}")[0]["driver"]
         if driver == "dir":
             raise Refused(f"The pool {root['pool']} is of the driver dir, which knows no quota: a disk that is full would be the host's.")
-        used = self.lxd.get(f"instances/{step.target}/state")[0]["disk"]["root"]["usage"]
+        used = self._used(step.target)
         kept = there["config"].get(KEPT_DISK, root.get("size", "none"))
         devices = {**there["devices"], "root": {**root, "size": f"{used // 2**20 + SPARE}MiB"}}
         self.lxd.patch(f"instances/{step.target}", {"devices": devices, "config": {KEPT_DISK: kept}})
         self._shell(step.target, SHELL["fill"], str(step))
+
+    def _used(self, name: str) -> int:
+        """Bytes on the disk of an instance. LXD does not tell them on btrfs as long as there is no quota."""
+        told = self.lxd.get(f"instances/{name}/state")[0]["disk"] or {}
+        usage = int(told.get("root", {}).get("usage", 0))
+        # Of 1 it speaks when a file went while it looked.
+        return usage or int(self._shell(name, "du -sxB1 / || test $? -eq 1", "count what is on the disk").split()[0])
 
     def _clear(self, step: Step) -> None:
         there = self.lxd.get(f"instances/{step.target}")[0]

@@ -105,12 +105,13 @@ class FakeLxd:
     def __init__(self, answers: t.Mapping[str, tuple[int, str]] | None = None, instance: t.Mapping[str, t.Any] | None = None) -> None:
         self.answers = dict(answers or {})
         self.instance = {"status": "Running", "config": {}, "devices": {}, **(instance or {})}
+        self.disk: dict[str, t.Any] | None = {"root": {"usage": 100 * 2**20}}
         self.commands: list[tuple[str, str]] = []
         self.changes: list[tuple[str, t.Any]] = []
 
     def get(self, path: str, **_query: str) -> tuple[t.Any, str]:
         if path.endswith("/state"):
-            return {"disk": {"root": {"usage": 100 * 2**20}}}, ""
+            return {"disk": self.disk}, ""
         if path.startswith("storage-pools/"):
             return {"driver": path.removeprefix("storage-pools/")}, ""
         if path == "instances":
@@ -179,6 +180,14 @@ def test_a_disk_is_filled_within_a_quota_or_not_at_all() -> None:
     with pytest.raises(Refused, match="knows no quota"):
         steps(plain).take(Step("fill", "postgres-2"))
     assert plain.changes == []
+
+
+@pytest.mark.parametrize("told", [None, {}, {"root": {"usage": 0}}])
+def test_what_is_on_a_disk_is_counted_where_lxd_does_not_know(told: dict[str, t.Any] | None) -> None:
+    lxd = FakeLxd({"du -sxB1 /": (0, f"{200 * 2**20}\t/\n")}, {"expanded_devices": {"root": {"pool": "btrfs"}}})
+    lxd.disk = told
+    steps(lxd).take(Step("fill", "postgres-2"))
+    assert lxd.changes[0][1]["devices"]["root"]["size"] == "232MiB"
 
 
 def test_a_switchover_goes_to_the_synchronous_standby() -> None:
