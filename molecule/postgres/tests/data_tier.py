@@ -52,7 +52,7 @@ class Tier:
     def play(self, name: str, *arguments: str, fails: bool = False) -> str:
         """Run a playbook of the collection by its full name and return what it printed; ``fails`` says that it must."""
         command = ["ansible-playbook", "-i", str(INVENTORY), f"generalbots.scaling.{name}", *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_NOCOLOR": "1"}
+        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
         done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
         text = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"
