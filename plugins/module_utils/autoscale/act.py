@@ -328,6 +328,7 @@ class Actor:
             force_stop=force or self._how.drain_policy == "force",
             limits_best_effort=self._how.limits_best_effort,
             parallel=self._how.parallel,
+            clock=self._clock,
         )
         runner = Runner(self._lxd, options, {**gate_verbs(self._lxd), "stamp": self._stamp})
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import math
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
@@ -29,12 +30,15 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.plan import (
     Action,
     Plan,
 )
-from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
 
 COMPONENT_KEY = "user.gb.component"
 REFUSED_LIMITS_KEY = "user.gb.limits-refused"
 STATES = ("present", "started", "stopped", "frozen", "restarted", "absent")
 RULES_PATH = "/etc/gb-exposure.nft"
+#: seconds from a file written into a stopped instance to its start. LXD writes it by a helper, which then syncs the file system. A start
+#: that finds the helper at that waits a whole second for it.
+SETTLE = 0.2
 #: what LXD calls the states that we know how to leave; any other one is reported, never guessed at
 KNOWN_STATUSES = ("Running", "Stopped", "Frozen")
 _AFTER: t.Mapping[str, str] = {"start": "Running", "stop": "Stopped", "freeze": "Frozen", "unfreeze": "Running"}
@@ -280,6 +284,7 @@ class RunOptions:
     :param force_stop: kill an instance that did not stop in that time, else fail
     :param limits_best_effort: start without a limit that the host cannot apply, and warn, else fail
     :param parallel: how many instances are worked on at once
+    :param clock: of the pause between a file and a start, see SETTLE
     """
 
     operation_timeout: float = 120.0
@@ -288,6 +293,7 @@ class RunOptions:
     limits_best_effort: bool = False
     parallel: int = 8
     ready: Readiness = Readiness()
+    clock: Clock = dataclasses.field(default_factory=Clock)
 
 
 class Runner:
@@ -307,6 +313,7 @@ class Runner:
             "delete": self._delete,
             **(extra or {}),
         }
+        self._written: dict[str, float] = {}
         self.warnings: list[str] = []
 
     def run(self, wanted: Plan) -> None:
@@ -344,6 +351,7 @@ class Runner:
         file: File = action.detail["file"]
         try:
             self._lxd.write_file(action.target, file.path, file.content, mode=file.mode, uid=file.uid, gid=file.gid)
+            self._written[action.target] = self._options.clock.now()
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -360,7 +368,14 @@ class Runner:
         except ApiError as error:
             raise self._explained(action.target, error) from error
 
+    def _settle(self, name: str) -> None:
+        """Let the files of an instance be synced before it is started, see SETTLE; nothing of LXD's shows when they are."""
+        left = self._written.pop(name, -math.inf) + SETTLE - self._options.clock.now()
+        if left > 0:
+            self._options.clock.sleep(left)
+
     def _start(self, action: Action) -> None:
+        self._settle(action.target)
         while True:
             try:
                 self._power(action.target, "start")

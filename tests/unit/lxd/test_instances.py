@@ -10,6 +10,7 @@ from fake_daemon import ADDRESS, FakeDaemon
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
+    SETTLE,
     File,
     InstanceSpec,
     Readiness,
@@ -22,8 +23,10 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import spec_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
-QUICK = RunOptions(stop_timeout=1, ready=Readiness(address=True, timeout=0.05))
+PAUSES: list[float] = []
+QUICK = RunOptions(stop_timeout=1, ready=Readiness(address=True, timeout=0.05), clock=Clock(now=lambda: 100.0, sleep=PAUSES.append))
 
 
 @pytest.fixture
@@ -46,6 +49,13 @@ def test_creates_writes_and_starts_in_that_order(daemon: FakeDaemon) -> None:
     bring(daemon, "started", one(files=(File("/etc/x", b"1"),)))
     assert daemon.calls == ["create proxy-1", "write proxy-1 /etc/x 0600", "start proxy-1"]
     assert daemon.instances["proxy-1"]["config"]["user.gb.component"] == "proxy"
+
+
+def test_a_start_leaves_lxd_time_to_sync_what_was_written_and_only_then(daemon: FakeDaemon) -> None:
+    PAUSES.clear()
+    bring(daemon, "started", one(files=(File("/etc/x", b"1"), File("/etc/y", b"1"))), one("proxy-2"))
+    (only,) = PAUSES
+    assert only == pytest.approx(SETTLE)
 
 
 @pytest.mark.parametrize("state", ["present", "started", "stopped", "frozen", "absent"])
