@@ -24,6 +24,7 @@ import websockets.sync.client
 REAL = os.environ.get("GB_BOTSERVER_URL", "")
 PROJECT, BOTSERVER, BACKEND = "gb-real", "botserver-1", "backend-1"
 DATABASE = "postgresql@15-main"
+GATE = ("gb-gate.socket", "gb-gate.service")
 PATIENCE = 60.0
 
 pytestmark = pytest.mark.skipif(not REAL, reason="no real botserver: GB_BOTSERVER_URL names none (make real brings one up)")
@@ -35,10 +36,10 @@ def inside(instance: str, *command: str) -> str:
     return subprocess.run(run, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout.strip()
 
 
-def ask(path: str) -> tuple[int, dict[str, t.Any], float]:
-    """Status, body and seconds."""
+def ask(path: str, timeout: float = PATIENCE) -> tuple[int, dict[str, t.Any], float]:
+    """Status, body and seconds; raises TimeoutError after so many seconds without an answer."""
     address = urllib.parse.urlsplit(REAL)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
     begun = time.monotonic()
     with contextlib.closing(connection):
         connection.request("GET", path)
@@ -51,7 +52,7 @@ def healthy() -> None:
     end = time.monotonic() + PATIENCE
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if ask("/api/health")[0] == 200:
+            if ask("/api/health", timeout=10.0)[0] == 200:
                 return
         assert time.monotonic() < end, f"not healthy within {PATIENCE} s"
         time.sleep(0.1)
@@ -64,21 +65,39 @@ def sessions() -> int:
 
 @pytest.fixture(autouse=True)
 def as_it_was() -> t.Iterator[None]:
-    """After each test the database runs, and a botserver that was started after it."""
+    """After each test the database runs, a botserver that was started after it, and its gate is open."""
     yield
     inside(BACKEND, "systemctl", "start", DATABASE)
     inside(BOTSERVER, "systemctl", "restart", "botserver")
+    inside(BOTSERVER, "systemctl", "start", GATE[0])
     healthy()
 
 
 def test_without_its_database_it_is_unhealthy_after_five_seconds_and_alive() -> None:
     """So a health check with a timeout of 5 s or less sees no answer at all; the demo's knobs: fail_health, hang_health 5."""
     healthy()
+    # The proxy's own checks come through the gate, each second, and would stand in line before this one.
+    inside(BOTSERVER, "systemctl", "stop", *GATE)
     inside(BACKEND, "systemctl", "stop", DATABASE)
     status, body, took = ask("/api/health")
     assert (status, body["status"], body["database"]) == (503, "degraded", False)
     assert 4.0 < took < 7.0
     assert ask("/health")[0] == 200
+
+
+def test_checks_that_come_faster_than_they_end_leave_nothing_answered_until_the_database_is_back() -> None:
+    """The proxy asks every second, and each question holds a worker for five: why health-interval should be longer than that."""
+    healthy()
+    inside(BACKEND, "systemctl", "stop", DATABASE)
+    end = time.monotonic() + PATIENCE
+    with pytest.raises(TimeoutError):
+        while time.monotonic() < end:
+            assert ask("/health", timeout=3.0)[0] == 200
+            time.sleep(0.5)
+    inside(BACKEND, "systemctl", "start", DATABASE)
+    begun = time.monotonic()
+    healthy()
+    print(f"healthy {time.monotonic() - begun:.1f} s after the database was back")
 
 
 def test_after_a_failover_it_stores_no_session_and_nothing_shows_it() -> None:
