@@ -31,6 +31,8 @@ POLL = 0.02
 #: requests per second; scale-request-threshold allows one instance 10
 RATE = 30.0
 PATH = "/api/demo/echo"
+#: LXD alone starts one instance; sized in proportion, this load would start three at once
+ONE_MORE = {"sizing": "steps"}
 #: slots that the fleet of this bench never uses
 SPARE_SLOTS = itertools.count(101)
 
@@ -70,7 +72,7 @@ def scale_out(lab: Lab) -> float:
     """Seconds from the recorded decision to the first answer of the new instance, through Caddy."""
     with FirstSeen(str(lab.authority())) as client:
         for _ in range(TICKS):
-            lab.playbook("autoscale")
+            lab.playbook("autoscale", gb_autoscale=ONE_MORE)
             decision = lab.decision()
             print(f"  {decision['action']}: {decision['reason']}", flush=True)
             if decision["action"] == "out":
