@@ -135,6 +135,8 @@ class Lab:
             "gb_publish_http_port": HTTP_PORT,
             "gb_publish_https_port": HTTPS_PORT,
             "gb_limits": LIMITS,
+            # Nothing else that works while something is measured.
+            "gb_postgres_members": 0,
             "gb_drain_timeout": 30,
             "gb_settings_overrides": SETTINGS,
             "gb_secrets_dir": str(self.folder / "secrets"),
