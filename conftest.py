@@ -21,9 +21,12 @@ os.environ.setdefault("PYLXD_WARNINGS", "none")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Append passed, failed and skipped to the file that ``GB_TEST_REPORT`` names, if it names one."""
+    """Append passed, failed and skipped to the file that ``GB_TEST_REPORT`` names, if it names one.
+
+    Workers of pytest-xdist end with a summary of their own share, which the whole run counts as well.
+    """
     report = os.environ.get("GB_TEST_REPORT")
-    if not report:
+    if not report or hasattr(terminalreporter.config, "workerinput"):
         return
     found = {name: len(terminalreporter.stats.get(name, ())) for name in ("passed", "failed", "error", "skipped")}
     found["failed"] += found.pop("error")

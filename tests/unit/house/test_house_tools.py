@@ -45,12 +45,14 @@ def test_step_reports_time_and_passes_the_status_on(tmp_path: pathlib.Path) -> N
     assert json.loads(report.read_text(encoding="utf-8"))["step"] == "try"
 
 
-def test_conftest_counts_a_run_for_the_summary(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "two workers"])
+def test_conftest_counts_a_run_once_for_the_summary(tmp_path: pathlib.Path, options: tuple[str, ...]) -> None:
     (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
     lines = ["import pytest", "def test_a(): pass", "def test_b(): assert 0", "def test_c(): pytest.skip('')", "def test_d(nothing): pass"]
     (tmp_path / "test_some.py").write_text("\n".join(lines), encoding="utf-8")
     environment = {**os.environ, "GB_TEST_REPORT": str(tmp_path / "report"), "PYTEST_ADDOPTS": ""}
-    subprocess.run([sys.executable, "-m", "pytest", "-q", str(tmp_path)], cwd=tmp_path, env=environment, check=False, capture_output=True)
+    command = [sys.executable, "-m", "pytest", "-q", *options, str(tmp_path)]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True)
     assert json.loads((tmp_path / "report").read_text(encoding="utf-8")) == {"passed": 1, "failed": 2, "skipped": 1}
 
 
