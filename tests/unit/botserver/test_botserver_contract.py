@@ -17,13 +17,13 @@ import pathlib
 import socket
 import subprocess
 import sys
-import time
 import typing as t
 import urllib.parse
 import uuid
 
 import pytest
 import websockets.sync.client
+from botserver_process import listens
 
 PROGRAM = pathlib.Path(__file__).parents[3] / "roles" / "botserver" / "files" / "demo_botserver.py"
 REAL = os.environ.get("GB_BOTSERVER_URL", "")
@@ -65,12 +65,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Botserver]:
         port = probe.getsockname()[1]
     given = {"PATH": os.environ["PATH"], "PORT": str(port), "GB_DEMO_STANDALONE": "true"}
     process = subprocess.Popen([sys.executable, str(PROGRAM)], env=given, cwd=tmp_path_factory.mktemp("demo"), stdout=subprocess.DEVNULL)
-    end = time.monotonic() + PATIENCE
-    with socket.socket() as probe:
-        while probe.connect_ex(("127.0.0.1", port)) != 0:
-            assert process.poll() is None, "the demo botserver ended"
-            assert time.monotonic() < end, "the demo botserver does not listen"
-            time.sleep(0.02)
+    listens(process, port, "the demo botserver", PATIENCE)
     yield Botserver("127.0.0.1", port)
     process.kill()
     process.wait()

@@ -12,10 +12,10 @@ import pathlib
 import socket
 import subprocess
 import sys
-import time
 import typing as t
 
 import pytest
+from botserver_process import listens
 
 PROGRAM = pathlib.Path(__file__).parents[2] / "real" / "vault_standin.py"
 TABLES = "/v1/secret/data/gbo/tables"
@@ -38,12 +38,7 @@ def ask() -> t.Iterator[Ask]:
             return answer.status, json.loads(answer.read())
 
     process = subprocess.Popen([sys.executable, str(PROGRAM), str(port)], env={"VAULT_TOKEN": "sesame"}, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + PATIENCE
-    with socket.socket() as probe:
-        while probe.connect_ex(("127.0.0.1", port)) != 0:
-            assert process.poll() is None, "the stand-in ended"
-            assert time.monotonic() < end, "the stand-in does not listen"
-            time.sleep(0.02)
+    listens(process, port, "the stand-in", PATIENCE)
     yield request
     process.kill()
     process.wait()
