@@ -22,7 +22,9 @@ extends_documentation_fragment:
   - generalbots.scaling.attributes.actiongroup_scaling
 options:
   name:
-    description: The name of the trust entry. Another certificate of that name is not trusted any more.
+    description:
+      - The name of the trust entry. Another certificate of that name that is good for O(project) alone is not trusted any more.
+      - Entries of that name that are good for more are somebody else's and stay.
     type: str
     required: true
   certificate:

@@ -85,8 +85,7 @@ def plan_present(client: Client, server: Server, address: str) -> Plan:
     if not server.config.get(ADDRESS):
         plan.differ(ADDRESS, None, address)
         plan.act("listen", address, "where clients with a certificate reach the daemon", config={ADDRESS: address, MARK: address})
-    mine = [one for one in server.clients if one["name"] == client.name]
-    for one in mine:
+    for one in _ours(client, server):
         if one["fingerprint"] != client.fingerprint:
             plan.differ(f"certificate {client.name}", one["fingerprint"], None)
             plan.act("distrust", client.name, one["fingerprint"][:12], path=f"certificates/{one['fingerprint']}")
@@ -104,16 +103,22 @@ def plan_present(client: Client, server: Server, address: str) -> Plan:
 def plan_absent(client: Client, server: Server) -> Plan:
     """What takes the trust back, and the address if we set it and no client is left that could use it."""
     plan = Plan()
-    mine = [one for one in server.clients if one["name"] == client.name]
-    for one in mine:
+    ours = _ours(client, server)
+    for one in ours:
         plan.differ(f"certificate {client.name}", one["fingerprint"], None)
         plan.act("distrust", client.name, one["fingerprint"][:12], path=f"certificates/{one['fingerprint']}")
-    ours = server.config.get(MARK)
-    if ours and len(mine) == len(server.clients):
+    set_by_us = server.config.get(MARK)
+    if set_by_us and len(ours) == len(server.clients):
         plan.differ(ADDRESS, server.config.get(ADDRESS), None)
-        gone = {ADDRESS: None, MARK: None} if server.config.get(ADDRESS) == ours else {MARK: None}
-        plan.act("unlisten", ours, "nobody is left who reaches the daemon there", config=gone)
+        gone = {ADDRESS: None, MARK: None} if server.config.get(ADDRESS) == set_by_us else {MARK: None}
+        plan.act("unlisten", set_by_us, "nobody is left who reaches the daemon there", config=gone)
     return plan
+
+
+def _ours(client: Client, server: Server) -> list[Json]:
+    """The entries of that name that are good for the project at most. LXD takes a project that is deleted out of the entries."""
+    named = (one for one in server.clients if one["name"] == client.name)
+    return [one for one in named if one.get("restricted") and {*(one.get("projects") or ())} <= {client.project}]
 
 
 def carry_out(lxd: Lxd, plan: Plan, server: Server) -> None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import pathlib
 import types
 import typing as t
 
 import pytest
+import yaml
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import trust
 from ansible_collections.generalbots.scaling.plugins.modules import lxc_trust
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAME = "generalbots-control"
 
 
@@ -124,6 +127,36 @@ def test_absent_takes_the_address_back_when_the_last_client_goes(monkeypatch: py
     apply(daemon, monkeypatch, name="another", state="absent")
     assert (daemon.config, daemon.clients) == ({}, [])
     assert apply(daemon, monkeypatch, state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize("projects", [("gb",), ()])
+def test_absent_takes_what_is_left_also_when_its_project_is_gone(monkeypatch: pytest.MonkeyPatch, projects: tuple[str, ...]) -> None:
+    daemon = Daemon(core__https_address=":8443")
+    daemon.trusts(NAME, "one", projects=projects)
+    daemon.trusts("generalbots2-control", "two", projects=("generalbots2",))
+    assert apply(daemon, monkeypatch, state="absent", certificate=None)["changed"] is True
+    assert [one["name"] for one in daemon.clients] == ["generalbots2-control"]
+
+
+@pytest.mark.parametrize("more", [{"projects": ("other",)}, {"projects": ("gb", "other")}, {"restricted": False, "projects": ()}])
+@pytest.mark.parametrize("state", ["absent", "present"])
+def test_an_entry_of_that_name_that_is_good_for_more_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch, state: str, more: dict[str, t.Any]
+) -> None:
+    daemon = Daemon(core__https_address=":9443")
+    daemon.config[trust.MARK] = ":9443"
+    daemon.trusts(NAME, "theirs", **more)
+    before = copy.deepcopy(daemon.clients)
+    apply(daemon, monkeypatch, state=state)
+    assert daemon.clients[:1] == before and daemon.config["core.https_address"] == ":9443"
+
+
+def test_destroy_takes_the_entry_of_control_1_back_whether_or_not_the_instance_is_there() -> None:
+    [play] = yaml.safe_load((ROOT / "playbooks/destroy.yml").read_text())
+    [task] = [task for task in play["tasks"] if "generalbots.scaling.lxc_trust" in task]
+    made = yaml.safe_load((ROOT / "roles/autoscaler/vars/main.yml").read_text())["__autoscaler_trusted"]
+    assert task["generalbots.scaling.lxc_trust"] == {"name": made, "state": "absent"}
+    assert "when" not in task
 
 
 @pytest.mark.parametrize("text", ["", "x", "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----", pem("a") + pem("b"),
