@@ -16,7 +16,7 @@ import json
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, running
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni import inside
 
 #: the key beside the autoscaler's state
@@ -53,9 +53,8 @@ def from_text(text: str | None) -> tuple[Healing, str]:
 
 def primary(lxd: inside.Connection, observed: t.Mapping[str, Instance], subnet: str) -> tuple[str, str]:
     """Who leads and since when, from whichever member answers, and why nobody knows. Both are empty where there is no cluster."""
-    members = sorted(name for name, one in observed.items() if one.component == inside.COMPONENT and one.status == "Running")
     heard = []
-    for name in members:
+    for name in running(observed, inside.COMPONENT):
         try:
             said = inside.ask(lxd, name, subnet, leader=True)
         except (ScalingError, ValueError) as error:

@@ -36,7 +36,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fle
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe, running
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
 #: seconds between two looks at drains that are waited for
@@ -112,12 +112,7 @@ class Seen:
     @property
     def proxies(self) -> list[str]:
         """The load balancers that run."""
-        return running_proxies(self.observed)
-
-
-def running_proxies(observed: t.Mapping[str, Instance]) -> list[str]:
-    """The names of the load balancers that run."""
-    return sorted(one.name for one in observed.values() if one.component == traffic.COMPONENT and one.status == "Running")
+        return running(self.observed, traffic.COMPONENT)
 
 
 def run(lxd: Lxd, job: Job, *, check: bool = False, ports: Ports = Ports()) -> dict[str, t.Any]:
@@ -234,9 +229,9 @@ class Run:
         spec = self._job.how.spec
         live = sorted(slot for one in observed.values() if one.status == "Running" and (slot := fleet.slot_of(one)) is not None)
         addresses = [f"{address(spec.subnet, fleet.COMPONENT, slot)}:{spec.port}" for slot in live]
-        health = self._job.how.health
+        health, proxies = self._job.how.health, running(observed, traffic.COMPONENT)
         return traffic.read_all(
-            self._lxd, running_proxies(observed), addresses, health, socket=self._job.socket, server=self._job.server, now=self._ports.now
+            self._lxd, proxies, addresses, health, socket=self._job.socket, server=self._job.server, now=self._ports.now
         )
 
     def _decided(self, before: State, seen: Seen, settings: LoadedSettings) -> Tick:

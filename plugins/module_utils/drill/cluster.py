@@ -13,10 +13,10 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe, running
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni import inside
 
-POSTGRES, ETCD, CLIENT = "postgres", "etcd", "botserver"
+POSTGRES, ETCD, CLIENT = inside.COMPONENT, "etcd", "botserver"
 ETCDCTL = (
     "env", "ETCDCTL_API=3", "etcdctl", "--cacert=/etc/etcd/ca.crt", "--cert=/etc/etcd/member.crt", "--key=/etc/etcd/member.key",
     "--command-timeout=3s",
@@ -82,8 +82,8 @@ def look(lxd: Lxd, subnet: str) -> Cluster:
     observed = observe(lxd)
     tier = {name: one for name, one in observed.items() if one.component in (POSTGRES, ETCD)}
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        members = pool.submit(_first, _running(tier, POSTGRES), lambda name: _members(lxd, subnet, name), ())
-        leader = pool.submit(_first, _running(tier, ETCD), lambda name: _etcd_leader(lxd, subnet, name), "")
+        members = pool.submit(_first, running(tier, POSTGRES), lambda name: _members(lxd, subnet, name), ())
+        leader = pool.submit(_first, running(tier, ETCD), lambda name: _etcd_leader(lxd, subnet, name), "")
         return Cluster({name: one.status for name, one in tier.items()}, members.result(), leader.result())
 
 
@@ -100,10 +100,6 @@ def _first(names: t.Iterable[str], ask: t.Callable[[str], T], nothing: T) -> T:
         if answer:
             return answer
     return nothing
-
-
-def _running(observed: t.Mapping[str, Instance], component: str) -> list[str]:
-    return sorted(name for name, one in observed.items() if one.component == component and one.status == "Running")
 
 
 def _members(lxd: Lxd, subnet: str, name: str) -> tuple[Member, ...]:

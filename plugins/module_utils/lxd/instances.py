@@ -110,6 +110,11 @@ def observe(lxd: Lxd) -> dict[str, Instance]:
     return {raw["name"]: _instance(raw) for raw in found or []}
 
 
+def running(observed: t.Mapping[str, Instance], component: str) -> list[str]:
+    """The names of a component's instances that run, in order."""
+    return sorted(name for name, one in observed.items() if one.component == component and one.status == "Running")
+
+
 def observe_with_files(lxd: Lxd, specs: t.Sequence[InstanceSpec]) -> dict[str, Instance]:
     """As :func:`observe`, and the wanted instances also with the content of the files that are wanted in them."""
     observed = observe(lxd)
@@ -328,12 +333,12 @@ class Runner:
             return
         failed: dict[str, ScalingError] = {}
         with concurrent.futures.ThreadPoolExecutor(max_workers=min(self._options.parallel, len(steps))) as pool:
-            running = {pool.submit(self._walk, actions): name for name, actions in steps.items()}
-            for future in concurrent.futures.as_completed(running):
+            walks = {pool.submit(self._walk, actions): name for name, actions in steps.items()}
+            for future in concurrent.futures.as_completed(walks):
                 try:
                     future.result()
                 except ScalingError as error:
-                    failed[running[future]] = error
+                    failed[walks[future]] = error
         if failed:
             raise _together(failed, len(steps))
 
