@@ -15,6 +15,7 @@ check() {
 }
 
 check ruff "$bin/ruff" check .
+check "ruff format" "$bin/ruff" format --check .
 check mypy tools/types.sh
 check yamllint "$bin/yamllint" --strict .
 check ansible-lint "$bin/ansible-lint" --offline --strict

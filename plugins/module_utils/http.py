@@ -128,7 +128,7 @@ class HttpClient:
         self._root = self.base
         if base.startswith("unix:"):
             self._root = "http://localhost"
-            self._session.mount("http://", _UnixAdapter(base[len("unix:"):], timeout))
+            self._session.mount("http://", _UnixAdapter(base.removeprefix("unix:"), timeout))
 
     def request(
         self,

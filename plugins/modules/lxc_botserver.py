@@ -145,26 +145,30 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.module import 
     run,
 )
 
-SPEC = LXD_SPEC.merge(RUN_SPEC).merge(FLEET_SPEC).merge(
-    ArgumentSpec(
-        options={
-            "state": {"type": "str", "default": "started", "choices": list(fleet.FLEET_STATES)},
-            "slots": {"type": "list", "elements": "int"},
-            "count": {"type": "int"},
-            "max_slots": {"type": "int", "default": 10},
-            "health": {
-                "type": "dict",
-                "options": {
-                    "port": {"type": "int", "default": 8079},
-                    "path": {"type": "str", "default": "/api/health"},
-                    "timeout": {"type": "int", "default": 60},
+SPEC = (
+    LXD_SPEC.merge(RUN_SPEC)
+    .merge(FLEET_SPEC)
+    .merge(
+        ArgumentSpec(
+            options={
+                "state": {"type": "str", "default": "started", "choices": list(fleet.FLEET_STATES)},
+                "slots": {"type": "list", "elements": "int"},
+                "count": {"type": "int"},
+                "max_slots": {"type": "int", "default": 10},
+                "health": {
+                    "type": "dict",
+                    "options": {
+                        "port": {"type": "int", "default": 8079},
+                        "path": {"type": "str", "default": "/api/health"},
+                        "timeout": {"type": "int", "default": 60},
+                    },
                 },
+                "failure": {"type": "str", "default": ""},
             },
-            "failure": {"type": "str", "default": ""},
-        },
-        required_one_of=[("slots", "count")],
-        mutually_exclusive=[("slots", "count")],
-        required_if=[("state", state, ("slots",)) for state in ("draining", "stopped", "warm", "failed", "absent")],
+            required_one_of=[("slots", "count")],
+            mutually_exclusive=[("slots", "count")],
+            required_if=[("state", state, ("slots",)) for state in ("draining", "stopped", "warm", "failed", "absent")],
+        )
     )
 )
 

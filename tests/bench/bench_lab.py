@@ -102,8 +102,15 @@ class Lab:
     def run(self, *command: str, timeout: float = 600.0, stdin: str = "") -> str:
         """Run a program to its end within ``timeout`` seconds; returns its output, and fails with it for any exit code but 0."""
         done = subprocess.run(
-            command, cwd=ROOT, env=environment(), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=timeout, check=False,
+            command,
+            cwd=ROOT,
+            env=environment(),
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}"
         return done.stdout

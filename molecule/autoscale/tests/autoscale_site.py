@@ -44,8 +44,15 @@ def parameters(**more: t.Any) -> dict[str, t.Any]:
     """The options of autoscale_run for the scenario's topology."""
     found = {name: option.get("default") for name, option in RUN_SPEC.options.items()}
     ours = {
-        "project": PROJECT, "config_csv": str(INVENTORY / "config.csv"), "subnet": "10.89.0.0/24", "network": "gbauto0", "limits": LIMITS,
-        "environment": ENVIRONMENT, "health_timeout": 40, "drain_timeout": 10, "options": HASTY,
+        "project": PROJECT,
+        "config_csv": str(INVENTORY / "config.csv"),
+        "subnet": "10.89.0.0/24",
+        "network": "gbauto0",
+        "limits": LIMITS,
+        "environment": ENVIRONMENT,
+        "health_timeout": 40,
+        "drain_timeout": 10,
+        "options": HASTY,
         "decision_log": str(WORK / "decisions.jsonl"),
     }
     return {**found, **ours, **more}

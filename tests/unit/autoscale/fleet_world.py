@@ -70,7 +70,12 @@ class World:
         """Put an instance there."""
         keys = {"user.gb.component": component, **({"user.gb.slot": name.rpartition("-")[2]} if component == "botserver" else {}), **config}
         self.objects[f"instances/{name}"] = {
-            "name": name, "status": status, "config": keys, "devices": {}, "profiles": ["default"], "last_used_at": "2025-10-09T00:00:00Z",
+            "name": name,
+            "status": status,
+            "config": keys,
+            "devices": {},
+            "profiles": ["default"],
+            "last_used_at": "2025-10-09T00:00:00Z",
         }
 
     def fleet(self, *slots: int, state: str = "active", status: str = "Running", **config: str) -> None:
@@ -257,8 +262,13 @@ def _etag(value: t.Any) -> str:
 
 
 SETTINGS: t.Mapping[str, t.Any] = {
-    "scale-enabled": True, "scale-min-instances": 1, "scale-max-instances": 4, "health-interval": 1, "health-timeout": 1,
-    "health-retries": 2, "health-endpoint": "/api/health",
+    "scale-enabled": True,
+    "scale-min-instances": 1,
+    "scale-max-instances": 4,
+    "health-interval": 1,
+    "health-timeout": 1,
+    "health-retries": 2,
+    "health-endpoint": "/api/health",
 }
 
 

@@ -201,9 +201,7 @@ def test_a_config_csv_that_breaks_meanwhile_does_not_stop_it(tmp_path: pathlib.P
     file = tmp_path / "config.csv"
     file.write_text("scale-enabled,true\nscale-min-instances,2\n", encoding="utf-8")
     world = World()
-    loading = dataclasses.replace(
-        job(world), settings=lambda last: inputs.loaded(str(file), {}, refuse_unconsumed=True, last_good=last)
-    )
+    loading = dataclasses.replace(job(world), settings=lambda last: inputs.loaded(str(file), {}, refuse_unconsumed=True, last_good=last))
 
     def tick() -> dict[str, t.Any]:
         return run(world, loading, ports=ports(world))  # type: ignore[arg-type]

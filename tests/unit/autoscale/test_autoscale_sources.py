@@ -65,9 +65,7 @@ def test_a_redis_list() -> None:
     got: list[bytes] = []
     with served(redis([b"+OK\r\n", b"+OK\r\n", b":17\r\n"], got)) as port:
         assert read({"redis_list": {"port": port, "list": "jobs", "username": "gb", "password": "p w", "db": 2}}) == (17.0, "")
-    assert got == [
-        b"*3\r\n$4\r\nAUTH\r\n$2\r\ngb\r\n$3\r\np w\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n*2\r\n$4\r\nLLEN\r\n$4\r\njobs\r\n"
-    ]
+    assert got == [b"*3\r\n$4\r\nAUTH\r\n$2\r\ngb\r\n$3\r\np w\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n*2\r\n$4\r\nLLEN\r\n$4\r\njobs\r\n"]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +177,7 @@ def result(kind: str, value: t.Any) -> dict[str, t.Any]:
 def test_a_prometheus_query(answer: t.Any) -> None:
     got: list[tuple[str, str]] = []
     with served(prometheus(answer, got)) as port:
-        source = {"prometheus": {"url": f"http://127.0.0.1:{port}", "query": "sum(up{job=\"x\"})", "token": "t0"}}
+        source = {"prometheus": {"url": f"http://127.0.0.1:{port}", "query": 'sum(up{job="x"})', "token": "t0"}}
         assert read(source) == (12.0, "")
     assert got == [("/api/v1/query?query=sum%28up%7Bjob%3D%22x%22%7D%29", "Bearer t0")]
 

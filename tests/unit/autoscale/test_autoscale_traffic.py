@@ -112,15 +112,14 @@ def gate() -> t.Iterator[int]:
 
 def test_one_command_gives_traffic_and_health(admin: str, gate: int) -> None:
     here = Here()
-    found = traffic.read_all(
-        here, ["proxy-1"], ["127.0.0.1:1"], Health("/ok", port=gate, timeout=2), socket=admin, now=lambda: NOW
-    )
+    found = traffic.read_all(here, ["proxy-1"], ["127.0.0.1:1"], Health("/ok", port=gate, timeout=2), socket=admin, now=lambda: NOW)
     [entry] = found
     assert here.calls == 1
     assert (entry["name"], entry["time"], entry["started_at"], entry["requests_total"]) == ("proxy-1", NOW, 1759990000.0, 40)
     assert entry["durations"] == {"buckets": {"0.1": 38.0, "+Inf": 40.0}, "sum": 2.5, "count": 40.0}
     assert {one["address"]: (one["in_flight"], one["healthy"]) for one in entry["upstreams"]} == {
-        "127.0.0.1:1": (0, True), "10.0.0.9:8080": (3, None),
+        "127.0.0.1:1": (0, True),
+        "10.0.0.9:8080": (3, None),
     }
     assert traffic.in_flight(found, "10.0.0.9:8080") == 3 and traffic.in_flight(found, "10.0.0.7:8080") == 0
     assert traffic.silent(found) == []
@@ -165,5 +164,6 @@ def test_what_cannot_be_run_is_unreachable() -> None:
 
 def test_bodies_that_look_like_marks_inside_a_line_are_kept() -> None:
     assert traffic.answers_of('{"a": "@@ 200 x"}\n@@ 200 http://a/b\n\n@@ 404 http://a/c\n') == {
-        "http://a/b": ("200", '{"a": "@@ 200 x"}'), "http://a/c": ("404", ""),
+        "http://a/b": ("200", '{"a": "@@ 200 x"}'),
+        "http://a/c": ("404", ""),
     }

@@ -84,9 +84,7 @@ def test_a_client_is_trusted_for_its_project_once_and_check_mode_only_says_so(mo
     said = apply(daemon, monkeypatch, check=True)
     assert daemon.sent == [] and said["changed"]
     assert apply(daemon, monkeypatch)["actions"] == said["actions"]
-    assert daemon.clients == [
-        {"name": NAME, "type": "client", "restricted": True, "projects": ["gb"], "fingerprint": fingerprint("one")}
-    ]
+    assert daemon.clients == [{"name": NAME, "type": "client", "restricted": True, "projects": ["gb"], "fingerprint": fingerprint("one")}]
     assert daemon.config["core.https_address"] == "127.0.0.1:9443"
     again = apply(daemon, monkeypatch)
     assert (again["changed"], again["server_certificate"], again["reached_at"]) == (False, "SERVER", "127.0.0.1:9443")
@@ -159,8 +157,16 @@ def test_destroy_takes_the_entry_of_control_1_back_whether_or_not_the_instance_i
     assert "when" not in task
 
 
-@pytest.mark.parametrize("text", ["", "x", "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----", pem("a") + pem("b"),
-                                  "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----",
+        pem("a") + pem("b"),
+        "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----",
+    ],
+)
 def test_what_is_no_certificate_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     daemon = Daemon()
     with pytest.raises(InvalidInput, match="is not one certificate in PEM") as caught:

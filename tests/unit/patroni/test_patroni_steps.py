@@ -20,9 +20,7 @@ BOTH = pytest.mark.parametrize("version", ["3.0.2", "4.1.5"])
 PARAMETERS = {"postgresql": {"parameters": {"max_connections": 100}}}
 
 
-def bring(
-    fake: FakeCluster, wanted: Wanted, *, act: bool = True, need: Need = Need(3), repair: float | None = None
-) -> dict[str, t.Any]:
+def bring(fake: FakeCluster, wanted: Wanted, *, act: bool = True, need: Need = Need(3), repair: float | None = None) -> dict[str, t.Any]:
     return manage(reach(fake), wanted, need, Manner(act, True, repair))
 
 
