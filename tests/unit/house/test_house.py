@@ -17,6 +17,8 @@ import typing as t
 import pytest
 import yaml
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import LIMIT_OPTIONS
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 COLLECTION = "generalbots.scaling"
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
@@ -49,6 +51,14 @@ def test_action_group_lists_exactly_the_modules() -> None:
 def test_the_group_that_shares_a_connection_lists_exactly_those_that_have_one(documentation: dict[str, t.Any]) -> None:
     speak = [name for name in MODULES if {"engine", "project"} <= set(documentation[f"{COLLECTION}.{name}"]["doc"]["options"])]
     assert sorted(read_yaml(ROOT / "meta" / "runtime.yml")["action_groups"]["lxd"]) == speak
+
+
+def test_limits_are_documented_in_the_same_words_where_no_fragment_reaches(documentation: dict[str, t.Any]) -> None:
+    """A fragment gives whole options, and those of an instance stand one level below."""
+    of_an_instance = documentation[f"{COLLECTION}.lxc_instance"]["doc"]["options"]["instances"]["suboptions"]["limits"]["suboptions"]
+    of_all = documentation[f"{COLLECTION}.lxc_botserver"]["doc"]["options"]["limits"]["suboptions"]
+    assert of_an_instance == of_all
+    assert of_all.keys() == LIMIT_OPTIONS.keys()
 
 
 @pytest.mark.parametrize("name", MODULES)
