@@ -21,6 +21,8 @@ import pytest
 import websockets.exceptions
 import websockets.sync.client
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+
 REAL = os.environ.get("GB_BOTSERVER_URL", "")
 PROJECT, BOTSERVER, BACKEND = "gb-real", "botserver-1", "backend-1"
 DATABASE = "postgresql@15-main"
@@ -49,13 +51,14 @@ def ask(path: str, timeout: float = PATIENCE) -> tuple[int, dict[str, t.Any], fl
 
 def healthy() -> None:
     """Wait until it is."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if ask("/api/health", timeout=10.0)[0] == 200:
-                return
-        assert time.monotonic() < end, f"not healthy within {PATIENCE} s"
-        time.sleep(0.1)
+
+    def status() -> int:
+        try:
+            return ask("/api/health", timeout=10.0)[0]
+        except (OSError, http.client.HTTPException):
+            return 0
+
+    wait_for("botserver to be healthy", status, lambda seen: seen == 200, timeout=PATIENCE, interval=0.1)
 
 
 def sessions() -> int:
@@ -89,11 +92,14 @@ def test_checks_that_come_faster_than_they_end_leave_nothing_answered_until_the_
     """The proxy asks every second, and each question holds a worker for five: why health-interval should be longer than that."""
     healthy()
     inside(BACKEND, "systemctl", "stop", DATABASE)
-    end = time.monotonic() + PATIENCE
-    with pytest.raises(TimeoutError):
-        while time.monotonic() < end:
-            assert ask("/health", timeout=3.0)[0] == 200
-            time.sleep(0.5)
+
+    def status() -> int:
+        try:
+            return ask("/health", timeout=3.0)[0]
+        except TimeoutError:
+            return 0
+
+    assert wait_for("nothing to be answered", status, lambda seen: seen != 200, timeout=PATIENCE, interval=0.5) == 0
     inside(BACKEND, "systemctl", "start", DATABASE)
     begun = time.monotonic()
     healthy()

@@ -25,6 +25,8 @@ import pytest
 import websockets.exceptions
 import websockets.sync.client
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+
 PROGRAM = pathlib.Path(__file__).parents[3] / "roles" / "botserver" / "files" / "demo_botserver.py"
 PYTHON = os.environ.get("DEMO_BOTSERVER_PYTHON", sys.executable)
 STANDALONE = {"GB_DEMO_STANDALONE": "true"}
@@ -32,12 +34,9 @@ NAME = "demo botserver 0.1.0"
 PATIENCE = 8.0
 
 
-def until(condition: t.Callable[[], bool], what: str) -> None:
-    """Poll until the condition holds; fails with ``what`` when patience ends."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"not within {PATIENCE} s: {what}"
-        time.sleep(0.01)
+def until(what: str, condition: t.Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+    wait_for(what, condition, bool, timeout=PATIENCE, interval=0.01)
 
 
 def free_port() -> int:
@@ -81,7 +80,7 @@ class Server:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def ready(self) -> Server:
-        until(lambda: self.listens() or self.process.poll() is not None, "the port opens")
+        until("its port to open", lambda: self.listens() or self.process.poll() is not None)
         assert self.process.poll() is None, self.log()
         return self
 
@@ -366,7 +365,7 @@ def test_it_is_as_well_as_its_database(start: Start, postgres: Postgres) -> None
     assert server.ask("/api/health").body["database"] is True
     assert postgres.asked == [bytes([0, 0, 0, 8, 4, 210, 22, 47])], "one question is enough for start and health"
     postgres.there = False
-    until(lambda: server.ask("/api/health").status == 503, "the database is missed")
+    until("the database to be missed", lambda: server.ask("/api/health").status == 503)
     begun = time.monotonic()
     answer = server.ask("/api/health")
     assert (answer.status, answer.body["status"], answer.body["database"]) == (503, "degraded", False)
@@ -390,7 +389,7 @@ def test_the_failover_trap_shuts_when_the_database_is_gone_for_a_moment(start: S
     server.turn(failover_trap=True)
     server.ask("/api/auth")
     postgres.there = False
-    until(lambda: server.ask("/api/health").status == 503, "the database is missed")
+    until("the database to be missed", lambda: server.ask("/api/health").status == 503)
     postgres.there = True
     assert [server.ask("/api/health").status, server.ask("/api/auth").status] == [200, 200]
     assert sessions_stored(server) == 1
@@ -413,7 +412,7 @@ def test_burn_uses_cpu_and_health_answers_meanwhile(server: Server) -> None:
     before = server.cpu_seconds()
     burning = threading.Thread(target=server.ask, args=("/api/demo/echo?burn_ms=600",))
     burning.start()
-    until(lambda: server.cpu_seconds() - before >= 0.1, "the burn has begun")
+    until("the burn to begin", lambda: server.cpu_seconds() - before >= 0.1)
     asked = time.monotonic()
     assert server.ask("/api/health").status == 200
     assert time.monotonic() - asked < 0.4
@@ -447,7 +446,7 @@ def test_alloc_holds_anonymous_memory_after_the_answer_and_gives_it_back(server:
     assert server.ask("/api/demo/echo?alloc_mb=64&hold_s=1").status == 200
     assert time.monotonic() - asked < 0.9
     assert server.anonymous_memory_mb() - before > 60
-    until(lambda: server.anonymous_memory_mb() - before < 10, "the memory is given back")
+    until("the memory to be given back", lambda: server.anonymous_memory_mb() - before < 10)
 
 
 def test_cache_writes_a_file_in_the_work_folder(start: Start, tmp_path: pathlib.Path) -> None:
@@ -459,7 +458,7 @@ def test_cache_writes_a_file_in_the_work_folder(start: Start, tmp_path: pathlib.
 def test_slow_start_keeps_the_port_closed(start: Start) -> None:
     begun = time.monotonic()
     server = start({**STANDALONE, "GB_DEMO_SLOW_START": "0.8"})
-    until(lambda: "the port opens in 0.8 s" in server.log(), "it waits")
+    until("it to wait", lambda: "the port opens in 0.8 s" in server.log())
     assert not server.listens()
     server.ready()
     assert time.monotonic() - begun >= 0.8
@@ -467,7 +466,7 @@ def test_slow_start_keeps_the_port_closed(start: Start) -> None:
 
 def test_sigterm_ends_a_slow_start(start: Start) -> None:
     server = start({**STANDALONE, "GB_DEMO_SLOW_START": "60"})
-    until(lambda: "the port opens in 60 s" in server.log(), "it waits")
+    until("it to wait", lambda: "the port opens in 60 s" in server.log())
     server.process.terminate()
     assert server.exit_code() == 0
 
@@ -480,10 +479,10 @@ def test_sigterm_closes_the_port_and_finishes_the_request_in_flight(start: Start
     idle.request("GET", "/health")
     idle.getresponse().read()
     flight.start()
-    until(lambda: connections(server.port) >= 2, "the request is in flight")
+    until("the request to be in flight", lambda: connections(server.port) >= 2)
     assert server.ask("/health").status == 200
     server.process.send_signal(signal.SIGTERM)
-    until(lambda: not server.listens(), "the port closes")
+    until("its port to close", lambda: not server.listens())
     assert flight.is_alive(), "the request was cut, or ended before the port closed"
     assert server.exit_code() == 0
     flight.join()
@@ -502,7 +501,7 @@ def test_a_request_that_does_not_end_is_cut_at_the_hard_exit(start: Start) -> No
     server = start(STANDALONE, code=code).ready()
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as request:
         request.sendall(b"GET /api/demo/echo?burn_ms=30000 HTTP/1.1\r\nHost: demo\r\n\r\n")
-        until(lambda: server.cpu_seconds() > 0.5, "the request is in flight")
+        until("the request to be in flight", lambda: server.cpu_seconds() > 0.5)
         server.process.terminate()
         terminated = time.monotonic()
         assert server.exit_code() == 0
