@@ -71,6 +71,8 @@ def test_it_leads_to_the_primary_and_to_replicas(site: Site) -> None:
     site.reaches(site.endpoint.primary, "postgres-2")
     both = {"postgres-1", "postgres-3"}
     wait_for("replicas", lambda: {site.ask(site.endpoint.replica) for _ in range(8)}, lambda seen: seen == both, timeout=10, interval=0.02)
+    assert {site.ask(site.endpoint.primary) for _ in range(8)} == {"postgres-2"}
+    assert {site.ask(site.endpoint.replica) for _ in range(8)} == both
 
 
 def test_a_session_ends_when_its_primary_is_demoted(site: Site) -> None:
