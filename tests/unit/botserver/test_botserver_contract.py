@@ -14,7 +14,6 @@ import http.client
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import typing as t
@@ -23,21 +22,11 @@ import uuid
 
 import pytest
 import websockets.sync.client
-from botserver_process import listens
+from botserver_process import Answer, free_port, listens
 
 PROGRAM = pathlib.Path(__file__).parents[3] / "roles" / "botserver" / "files" / "demo_botserver.py"
 REAL = os.environ.get("GB_BOTSERVER_URL", "")
 PATIENCE = 10.0
-
-
-class Answer(t.NamedTuple):
-    status: int
-    headers: dict[str, str]
-    text: str
-
-    @property
-    def body(self) -> dict[str, t.Any]:
-        return t.cast("dict[str, t.Any]", json.loads(self.text))
 
 
 class Botserver:
@@ -60,9 +49,7 @@ class Botserver:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Botserver]:
     """A demo botserver as a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given = {"PATH": os.environ["PATH"], "PORT": str(port), "GB_DEMO_STANDALONE": "true"}
     process = subprocess.Popen([sys.executable, str(PROGRAM)], env=given, cwd=tmp_path_factory.mktemp("demo"), stdout=subprocess.DEVNULL)
     listens(process, port, "the demo botserver", PATIENCE)

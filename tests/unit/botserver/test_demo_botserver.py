@@ -24,6 +24,7 @@ import typing as t
 import pytest
 import websockets.exceptions
 import websockets.sync.client
+from botserver_process import Answer, free_port
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
@@ -37,23 +38,6 @@ PATIENCE = 8.0
 def until(what: str, condition: t.Callable[[], bool]) -> None:
     """Wait until the condition holds."""
     wait_for(what, condition, bool, timeout=PATIENCE, interval=0.01)
-
-
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Answer(t.NamedTuple):
-    status: int
-    headers: dict[str, str]
-    text: str
-
-    @property
-    def body(self) -> dict[str, t.Any]:
-        return t.cast("dict[str, t.Any]", json.loads(self.text))
 
 
 class Server:

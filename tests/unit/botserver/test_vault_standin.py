@@ -9,13 +9,12 @@ import contextlib
 import http.client
 import json
 import pathlib
-import socket
 import subprocess
 import sys
 import typing as t
 
 import pytest
-from botserver_process import listens
+from botserver_process import free_port, listens
 
 PROGRAM = pathlib.Path(__file__).parents[2] / "real" / "vault_standin.py"
 TABLES = "/v1/secret/data/gbo/tables"
@@ -27,9 +26,7 @@ Ask = t.Callable[..., tuple[int, dict[str, t.Any]]]
 @pytest.fixture
 def ask() -> t.Iterator[Ask]:
     """Status and body of a request to a stand-in that has just started, whose token is "sesame"."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def request(method: str, path: str, body: t.Any = None, token: str = "sesame") -> tuple[int, dict[str, t.Any]]:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
