@@ -23,6 +23,7 @@ GOALS: t.Mapping[str, str] = {
     "a": "at least 40",
     "b": "at least 3",
     "c": "at most 1.5",
+    "c2": "at most 1.5",
     "d": "0 failed, 0 lost, 0 reloads",
     "e": "at least 0.5",
     "f": "at least 0.2",
@@ -59,7 +60,7 @@ class Result:
         return GOALS[self.bench]
 
     def cells(self) -> list[str]:
-        """The row's texts, from the bench's letter to whether the goal is met."""
+        """The row's texts, from the bench's name to whether the goal is met."""
         ratio = "-" if self.ratio is None else f"{self.ratio:.2f}"
         return [self.bench, self.what, self.ours, self.theirs, ratio, self.goal, "yes" if self.met else "no"]
 

@@ -40,7 +40,7 @@ def test_the_page_has_the_latest_result_of_each_bench_on_the_latest_machine() ->
     assert "Machine: 2 cores." in text
     assert "| a | facts | 0.10 s | 10.00 s | 100.00 | at least 40 | yes | 2026-03-04 |" in text
     assert "0.20 s" not in text and "first request" not in text
-    assert bench_results.missing(entries) == ["b", "c", "d", "e", "f", "g"]
+    assert bench_results.missing(entries) == ["b", "c", "c2", "d", "e", "f", "g"]
 
 
 def test_results_are_added_to_those_before(tmp_path: pathlib.Path) -> None:
