@@ -67,7 +67,7 @@ class Site:
     def play(self, name: str, *arguments: str) -> str:
         """Run a playbook of the collection, which must succeed; returns what it printed."""
         command = ["ansible-playbook", "-i", str(INVENTORY), f"generalbots.scaling.{name}", *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_NOCOLOR": "1"}
+        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
         done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
         assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
         return done.stdout

@@ -147,7 +147,7 @@ class Fleet:
     def play(self, *arguments: str, fails: bool = False) -> str:
         """Run site.yml as a user does; ``fails`` says that it must."""
         command = ["ansible-playbook", "-i", str(INVENTORY), "generalbots.scaling.site", *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_NOCOLOR": "1"}
+        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
         done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
         text = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"

@@ -39,7 +39,7 @@ class Outcome(t.NamedTuple):
 
 def run_ansible(command: t.Sequence[str], *, fails: bool = False) -> Outcome:
     """Run a command of Ansible with the tests' inventory; ``fails`` says that it must. White space of its output is folded."""
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_NOCOLOR": "1"}
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
     done = subprocess.run([*command, "-i", str(INVENTORY)], text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
     text = done.stdout + done.stderr
     assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"

@@ -125,7 +125,7 @@ class Steps:
         """Bytes on the disk of an instance. LXD does not tell them on btrfs as long as there is no quota."""
         told = self.lxd.get(f"instances/{name}/state")[0]["disk"] or {}
         usage = int(told.get("root", {}).get("usage", 0))
-        # Of 1 it speaks when a file went while it looked.
+        # du ends with 1 where a file went away while it counted.
         return usage or int(self._shell(name, "du -sxB1 / || test $? -eq 1", "count what is on the disk").split()[0])
 
     def _clear(self, step: Step) -> None:
