@@ -6,32 +6,22 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import json
 import random
 import time
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill import cluster as seen
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.faults import Planned, plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.recording import Recording
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps import Steps
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.history import judge as judging
-from ansible_collections.generalbots.scaling.plugins.module_utils.history import recorder
 from ansible_collections.generalbots.scaling.plugins.module_utils.history.log import parse
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
 
-FOLDER, UNIT = "/run/gb-drill", "gb-drill.service"
-LOG = f"{FOLDER}/history.jsonl"
-AUTHORITY = "/etc/haproxy/postgres-ca.crt"
-#: seconds of undisturbed writing before a fault and after all is well again
-STEADY = 2.0
 #: seconds within which the moment of a fault is drawn: more than Patroni's shortest loop
 PHASE = 2.0
-#: seconds between two acknowledgements that are no pause yet
-PAUSE = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +70,9 @@ class Round:
     def __init__(self, lxd: Lxd, drill: Drill, clock: Clock = Clock(), draw: t.Callable[[], float] = random.random) -> None:
         self._lxd, self._drill, self._clock, self._draw = lxd, drill, clock, draw
         self._steps = Steps(lxd, drill.subnet, drill.scope, clock)
+        self._recording = Recording(
+            lxd, drill.subnet, drill.client, drill.database, writers=drill.writers, rate=drill.rate, clock=clock,
+        )  # fmt: skip
 
     def look(self) -> seen.Cluster:
         """The cluster now."""
@@ -103,7 +96,7 @@ class Round:
 
         :raises ScalingError: the fault could not be injected; everything was healed
         """
-        self._start_recorder(before)
+        self._recording.start(before.names(seen.POSTGRES))
         problems: list[str] = []
         healed = begun = injected = 0.0
         try:
@@ -121,7 +114,7 @@ class Round:
             problems += self._noted(self._wait_healthy)
             healed = self._clock.now() - begun
             problems += self._noted(lambda: self._writes_flow("after healing"))
-            log = self._stop_recorder()
+            log = self._recording.stop()
         verdict = judging.judge(parse(log))
         after = self.look().leader
         within = None if planned.limit is None else verdict.outage <= planned.limit
@@ -145,74 +138,11 @@ class Round:
             return [str(error)]
         return []
 
-    def _start_recorder(self, cluster: seen.Cluster) -> None:
-        client = self._drill.client
-        database = {"connect_timeout": 3, "sslmode": "verify-ca", "sslrootcert": AUTHORITY, **self._drill.database}
-        members = {
-            name: {**database, "host": address(self._drill.subnet, seen.POSTGRES, int(name.rpartition("-")[2])), "tcp_user_timeout": 3000}
-            for name in cluster.names(seen.POSTGRES)
-        }
-        config = recorder.Config(LOG, database, members, writers=self._drill.writers, rate=self._drill.rate)
-        self._execute(["systemctl", "stop", UNIT], may_fail=True)
-        self._execute(["sh", "-c", f"rm -rf {FOLDER} && install -d -m 0700 {FOLDER}"])
-        self._lxd.write_file(client, f"{FOLDER}/recorder.py", inspect.getsource(recorder).encode(), mode="0600")
-        self._lxd.write_file(client, f"{FOLDER}/config.json", json.dumps(dataclasses.asdict(config)).encode(), mode="0600")
-        unit = ["systemd-run", f"--unit={UNIT}", "--collect", "--property=Type=notify", "--property=TimeoutStopSec=120"]
-        self._execute([*unit, "/usr/bin/python3", f"{FOLDER}/recorder.py", f"{FOLDER}/config.json"])
-
-    def _stop_recorder(self) -> str:
-        """End it, which lets it read back, and return its log."""
-        self._execute(["systemctl", "stop", UNIT], may_fail=True)
-        found = self._lxd.read_file(self._drill.client, LOG)
-        self._execute(["rm", "-rf", FOLDER])
-        if found is None:
-            raise ScalingError(f"The recorder in {self._drill.client} left no log; see journalctl -u {UNIT} there.")
-        return found.decode()
-
-    def _execute(self, argv: t.Sequence[str], *, may_fail: bool = False) -> str:
-        code, out, err = self._lxd.execute(self._drill.client, argv, timeout=150)
-        if code != 0 and not may_fail:
-            said = " ".join((err or out).split())[:300]
-            raise ScalingError(f"{argv[0]} in {self._drill.client} failed with exit status {code}: {said}. See journalctl -u {UNIT} there.")
-        return out
-
     def _writes_flow(self, when: str) -> None:
-        """Wait until writes have been acknowledged for a while without a pause.
-
-        :raises WaitTimeout: they are not
-        """
-        begun = time.time()
-
-        def pauses() -> str:
-            lines = self._execute(["tail", "-n", "1500", LOG]).splitlines()
-            acknowledged = [one["at"] for line in lines if (one := _decoded(line)).get("event") == "ok" and one["at"] >= begun]
-            return flow(acknowledged, time.time())
-
-        wait_for(
-            f"writes to be acknowledged {when}", pauses, lambda words: not words,
-            timeout=self._drill.recover, interval=0.5, clock=self._clock,
-        )  # fmt: skip
+        self._recording.wait_flow(when, self._drill.recover)
 
     def _wait_healthy(self) -> None:
         wait_for(
             "the cluster to be healthy again", self.look, lambda now: not now.problems(), timeout=self._drill.heal, interval=1.0,
             describe=lambda now: "; ".join(now.problems()), clock=self._clock,
         )  # fmt: skip
-
-
-def flow(acknowledged: t.Sequence[float], now: float) -> str:
-    """Why writes do not flow: acknowledgements of the last :data:`STEADY` seconds must follow each other within a second."""
-    recent = [moment for moment in acknowledged if moment >= now - STEADY]
-    if not recent:
-        return "none was acknowledged"
-    pause = max(after - before for before, after in zip([now - STEADY, *recent], [*recent, now], strict=True))
-    return f"{len(recent)} were acknowledged, with a pause of {pause:.1f} s" if pause > PAUSE else ""
-
-
-def _decoded(line: str) -> dict[str, t.Any]:
-    """A line of the log; the first and the last of a part may be broken."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -18,8 +18,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.drill import c
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import Cluster, Member, look
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.faults import FAULTS, UNDO, Planned, Step, plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.options import drill, in_words
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.recording import flow
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.report import page
-from ansible_collections.generalbots.scaling.plugins.module_utils.drill.round import Drill, Result, Round, flow
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.round import Drill, Result, Round
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps import ALLOWANCE, KEPT_CPU, KEPT_DISK, Steps
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.history.judge import judge
