@@ -20,6 +20,8 @@ import sys
 import time
 import typing as t
 
+from authority import root_certificate
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import place
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import STATE_KEY
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import from_json
@@ -30,7 +32,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import read
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ROOT_CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
 GROWN = 3
 
 
@@ -93,11 +94,8 @@ def _row(instance: Instance) -> tuple[str, ...]:
 
 def certificate(lxd: Lxd, folder: pathlib.Path) -> pathlib.Path:
     """The root certificate of Caddy's own authority, as a file."""
-    content = lxd.read_file("proxy-1", ROOT_CERTIFICATE)
-    if content is None:
-        sys.exit(f"proxy-1 has no {ROOT_CERTIFICATE}: Caddy has not issued a certificate yet. See: lxc exec proxy-1 -- journalctl -u caddy")
     path = folder / "ca.crt"
-    path.write_bytes(content)
+    path.write_bytes(root_certificate(lxd))
     return path
 
 

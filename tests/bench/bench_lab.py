@@ -31,6 +31,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit, read
+from tools.authority import root_certificate
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -45,7 +46,6 @@ SITE = f"https://localhost:{HTTPS_PORT}"
 GATE_PORT, HEALTH_PATH = 8079, "/api/health"
 MAX_INSTANCES = 4
 #: where the role caddy has its own authority
-ROOT_CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
 #: enough for the demo botserver, and thirty of them fit on a small machine
 LIMITS = {"cpu": "1", "memory": "256MiB"}
 #: what the role botserver gives a demo botserver
@@ -214,10 +214,8 @@ class Lab:
 
     def authority(self) -> pathlib.Path:
         """The certificate of Caddy's own authority, as a file."""
-        content = self.lxd.read_file("proxy-1", ROOT_CERTIFICATE)
-        assert content, f"proxy-1 has no {ROOT_CERTIFICATE}; see: lxc exec proxy-1 --project {PROJECT} -- journalctl -u caddy"
         path = self.folder / "ca.crt"
-        path.write_bytes(content)
+        path.write_bytes(root_certificate(self.lxd))
         return path
 
     @contextlib.contextmanager

@@ -24,6 +24,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import slots
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+from tools.authority import root_certificate
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -31,7 +32,6 @@ INVENTORY = HERE.parent / "inventory"
 WORK = ROOT / ".build/autoscale"
 PROJECT = "gb-auto"
 URL = "https://localhost:18643"
-CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
 #: as the role botserver gives a demo botserver
 ENVIRONMENT = {"PORT": "8080", "BOTSERVER_ENV": "production", "GB_DEMO_STANDALONE": "true", "GBO_WORK_PATH": "/opt/gbo/work"}
 #: as the scenario's inventory has it
@@ -150,9 +150,7 @@ def site() -> Site:
     lxd = connect({"engine": "lxd", "project": PROJECT})
     WORK.mkdir(parents=True, exist_ok=True)
     (WORK / "decisions.jsonl").unlink(missing_ok=True)
-    certificate = lxd.read_file("proxy-1", CERTIFICATE)
-    assert certificate, "Caddy has not made its authority"
-    (WORK / "ca.crt").write_bytes(certificate)
+    (WORK / "ca.crt").write_bytes(root_certificate(lxd))
     here = Site(lxd)
     here.inside("control-1", "systemctl", "stop", "gb-autoscale.timer")
     idle = ("systemctl", "show", "-P", "ActiveState", "gb-autoscale.service")

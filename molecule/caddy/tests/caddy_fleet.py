@@ -22,13 +22,13 @@ import pytest
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+from tools.authority import root_certificate
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule/caddy/inventory"
 WORK = ROOT / ".build/caddy"
 PROJECT = "gb-caddy"
 HTTPS = 18743
-CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
 NAMES = ("botserver-1", "botserver-2", "botserver-3")
 
 # What happened → what visitors saw, for the end of the run.
@@ -168,9 +168,7 @@ class Fleet:
 def fleet() -> Fleet:
     """The fleet, with trust in the authority of its Caddy."""
     lxd = connect({"engine": "lxd", "project": PROJECT})
-    certificate = lxd.read_file("proxy-1", CERTIFICATE)
-    assert certificate, "Caddy has not made its authority"
-    return Fleet(lxd, certificate.decode())
+    return Fleet(lxd, root_certificate(lxd).decode())
 
 
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:

@@ -19,6 +19,7 @@ import testinfra
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import slots
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
+from tools.authority import root_certificate
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule/inventory"
@@ -27,7 +28,6 @@ PROJECT = "gb-molecule"
 MEMORY = "profiles/gb-autoscale"
 URL = "https://localhost:18443"
 MAX = 4
-CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
 
 
 class Outcome(t.NamedTuple):
@@ -109,9 +109,7 @@ def site() -> Site:
     """The topology, with the certificate of its authority at hand."""
     lxd = connect({"engine": "lxd", "project": PROJECT})
     WORK.mkdir(parents=True, exist_ok=True)
-    certificate = lxd.read_file("proxy-1", CERTIFICATE)
-    assert certificate, "Caddy has not made its authority"
-    (WORK / "ca.crt").write_bytes(certificate)
+    (WORK / "ca.crt").write_bytes(root_certificate(lxd))
     return Site(lxd)
 
 

@@ -22,6 +22,7 @@ import pytest
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, gateway
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+from tools.authority import root_certificate
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule/proxies/inventory"
@@ -30,7 +31,6 @@ SUBNET = "10.92.0.0/24"
 SITE, HTTPS = gateway(SUBNET), 18843
 SHARED = "10.92.0.2"
 NAMES = ("proxy-1", "proxy-2")
-CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
 
 # What happened → what visitors saw, for the end of the run.
 FIGURES: dict[str, str] = {}
@@ -172,9 +172,7 @@ class Pair:
 def pair() -> Pair:
     """The pair, with trust in the authorities of both."""
     lxd = connect({"engine": "lxd", "project": PROJECT})
-    certificates = [lxd.read_file(name, CERTIFICATE) for name in NAMES]
-    assert all(certificates), "a Caddy has not made its authority"
-    trust = ssl.create_default_context(cadata=b"".join(one or b"" for one in certificates).decode())
+    trust = ssl.create_default_context(cadata=b"".join(root_certificate(lxd, name) for name in NAMES).decode())
     return Pair(lxd, trust)
 
 
