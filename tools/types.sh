@@ -9,6 +9,6 @@ MYPYPATH=.build/collections "$mypy" -p ansible_collections.generalbots.scaling.p
 # Folder by folder: files of two folders may bear the same name, and a test imports what lies beside it, as pytest has it.
 mapfile -t folders < <(git ls-files --cached --others --exclude-standard -- '*.py' ':!plugins' | xargs -d '\n' -n1 dirname | sort -u)
 for folder in "${folders[@]}"; do
-    MYPYPATH=$folder:.build/collections:. "$mypy" "$folder"/*.py || status=1
+    MYPYPATH=$folder:.build/collections:molecule/shared:. "$mypy" "$folder"/*.py || status=1
 done
 exit "$status"

@@ -1,10 +1,21 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fixtures of data_tier.py, for every test here."""
+"""The data tier and the fleet above it, for every test here."""
 
 from __future__ import annotations
 
-from data_tier import site, tier
+import pytest
+from data_tier import Place, Site, Tier
 
-__all__ = ["site", "tier"]
+
+@pytest.fixture(scope="session")
+def tier() -> Tier:
+    """The data tier."""
+    return Tier(Place.of("postgres"))
+
+
+@pytest.fixture(scope="session")
+def site() -> Site:
+    """The fleet, with trust in the authority of its Caddy."""
+    return Site(Place.of("postgres"))

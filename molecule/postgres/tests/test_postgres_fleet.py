@@ -10,9 +10,11 @@ import pathlib
 import threading
 
 import pytest
-from data_tier import BOTSERVERS, MEMBERS, Site
+from data_tier import MEMBERS, Site
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+
+BOTSERVERS = ("botserver-1", "botserver-2")
 
 
 def healths(site: Site) -> list[tuple[int, bool]]:

@@ -9,7 +9,7 @@ import re
 import socket
 
 import pytest
-from data_tier import ASK, MEMBERS, Tier, api, changes
+from data_tier import ASK, MEMBERS, Tier, changes
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
@@ -37,7 +37,7 @@ def test_the_superuser_is_not_let_in_over_the_network(tier: Tier) -> None:
 
 def test_changes_through_the_rest_api_need_the_password(tier: Tier) -> None:
     before = tier.config()["ttl"]
-    assert tier.run("postgres-2", *ASK, "PATCH", api("postgres-1", "/config"), "/etc/patroni/ca.crt").startswith("401 ")
+    assert tier.run("postgres-2", *ASK, "PATCH", tier.api("postgres-1", "/config"), "/etc/patroni/ca.crt").startswith("401 ")
     assert tier.config()["ttl"] == before != 30
 
 

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of the data tier need: playbooks as a user runs them, SQL in an instance, and who leads."""
+"""What tests of a data tier need: playbooks as a user runs them, SQL in an instance, who leads, and a client that writes meanwhile."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -16,19 +17,18 @@ import ssl
 import subprocess
 import typing as t
 
-import pytest
+import yaml
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import look
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import POSTGRES, look
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.recording import Recording
+from ansible_collections.generalbots.scaling.plugins.module_utils.history.judge import Verdict, judge, words
+from ansible_collections.generalbots.scaling.plugins.module_utils.history.log import parse
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+from tools.authority import root_certificate
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-INVENTORY = ROOT / "molecule/postgres/inventory"
-PROJECT = "gb-postgres"
-SUBNET = "10.97.0.0/24"
-HTTPS = 18543
-CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
-BOTSERVERS = ("botserver-1", "botserver-2")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 MEMBERS = ("postgres-1", "postgres-2", "postgres-3")
 PSQL = ("psql", "-U", "postgres", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "botserver", "-c")
 
@@ -42,16 +42,61 @@ ASK = (
     "print(told.status_code, told.text)",
 )
 
+# What was done → what the client that wrote meanwhile saw, for the end of the run.
+FIGURES: dict[str, str] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a scenario runs, by its inventory: LXD project, subnet, and the port on which visitors come.
+
+    :param extra: arguments of every run of a playbook, beside the inventory
+    """
+
+    scenario: str
+    project: str
+    subnet: str
+    https: int
+    extra: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, scenario: str, *extra: str) -> Place:
+        """The place of the scenario of this name."""
+        told = yaml.safe_load((ROOT / "molecule" / scenario / "inventory/group_vars/all.yml").read_text(encoding="utf-8"))
+        return cls(scenario, told["gb_lxd_project"], told["gb_subnet"], told["gb_publish_https_port"], extra)
+
+    @property
+    def inventory(self) -> pathlib.Path:
+        """The folder of its inventory."""
+        return ROOT / "molecule" / self.scenario / "inventory"
+
+    @property
+    def secrets(self) -> pathlib.Path:
+        """Where its passwords are."""
+        return ROOT / ".build" / self.scenario / "secrets"
+
+    def at(self, name: str) -> str:
+        """The address of an instance."""
+        component, _dash, slot = name.rpartition("-")
+        return address(self.subnet, component, int(slot))
+
+
+class Seen:
+    """What a client saw; ``verdict`` is there when it has ended."""
+
+    verdict: Verdict
+
 
 class Tier:
     """The data tier under test."""
 
-    def __init__(self, lxd: Lxd) -> None:
-        self.lxd = lxd
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.lxd: Lxd = connect({"engine": "lxd", "project": place.project})
 
     def play(self, name: str, *arguments: str, fails: bool = False) -> str:
         """Run a playbook of the collection by its full name and return what it printed; ``fails`` says that it must."""
-        command = ["ansible-playbook", "-i", str(INVENTORY), f"generalbots.scaling.{name}", *arguments]
+        command = ["ansible-playbook", "-i", str(self.place.inventory), f"generalbots.scaling.{name}", *self.place.extra, *arguments]
         environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
         done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
         text = done.stdout + done.stderr
@@ -74,15 +119,22 @@ class Tier:
         """Run SQL on a member as the superuser over the socket."""
         return self.run(name, *PSQL, statement)
 
-    def cluster(self, asked: str) -> dict[str, t.Any]:
-        """The cluster as a member tells of it."""
-        told = self.run(asked, *ASK, "GET", api(asked, "/cluster"), "/etc/patroni/ca.crt")
+    def api(self, member: str, path: str) -> str:
+        """A URL of a member's REST API."""
+        return f"https://{self.place.at(member)}:8008{path}"
+
+    def asked(self, member: str, path: str) -> dict[str, t.Any]:
+        """What a member's REST API answers."""
+        told = self.run(member, *ASK, "GET", self.api(member, path), "/etc/patroni/ca.crt")
         return t.cast("dict[str, t.Any]", json.loads(told.split(" ", 1)[1]))
+
+    def cluster(self, asked: str = MEMBERS[0]) -> dict[str, t.Any]:
+        """The cluster as a member tells of it."""
+        return self.asked(asked, "/cluster")
 
     def config(self) -> dict[str, t.Any]:
         """The dynamic configuration."""
-        told = self.run(MEMBERS[0], *ASK, "GET", api(MEMBERS[0], "/config"), "/etc/patroni/ca.crt")
-        return t.cast("dict[str, t.Any]", json.loads(told.split(" ", 1)[1]))
+        return self.asked(MEMBERS[0], "/config")
 
     def leader(self, asked: str = MEMBERS[0]) -> str:
         """Who leads, by what a member says; empty if nobody does."""
@@ -96,7 +148,7 @@ class Tier:
         """Wait until all members are as they should be, and return who leads them then."""
         now = wait_for(
             "the data tier to be healthy",
-            lambda: look(self.lxd, SUBNET),
+            lambda: look(self.lxd, self.place.subnet),
             lambda seen: not seen.problems(),
             timeout=90,
             interval=0.5,
@@ -109,17 +161,37 @@ class Tier:
         with concurrent.futures.ThreadPoolExecutor(max_workers=len(names)) as pool:
             list(pool.map(lambda name: self.lxd.put(f"instances/{name}/state", {"action": action, "force": True, "timeout": 30}), names))
 
+    @contextlib.contextmanager
+    def recorded(self, what: str) -> t.Iterator[Seen]:
+        """Write as botserver does while the block runs; afterwards nothing may be lost, and there is a figure under the name ``what``."""
+        database = {"host": "127.0.0.1", "port": 5432, "dbname": "botserver", "user": "gbuser", "password": self.secret("user")}
+        recording = Recording(self.lxd, self.place.subnet, "botserver-1", database, seconds=1800.0)
+        recording.start(look(self.lxd, self.place.subnet).names(POSTGRES))
+        seen = Seen()
+        try:
+            recording.wait_flow("before anything is done", 30)
+            yield seen
+            recording.wait_flow("when all was done", 30)
+        finally:
+            seen.verdict = judge(parse(recording.stop()))
+            FIGURES[what] = words(seen.verdict)
+        assert seen.verdict.good, FIGURES[what]
+
+    def secret(self, name: str) -> str:
+        """A password as the controller keeps it."""
+        return (self.place.secrets / f"postgres_{name}").read_text(encoding="utf-8").strip()
+
 
 class Site(Tier):
     """The fleet above the data tier, as its visitors and its operator see it."""
 
-    def __init__(self, lxd: Lxd, authority: str) -> None:
-        super().__init__(lxd)
-        self._trust = ssl.create_default_context(cadata=authority)
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self._trust = ssl.create_default_context(cadata=root_certificate(self.lxd).decode())
 
     def ask(self, path: str) -> tuple[int, str]:
         """One request through Caddy: the status, and which instance answered."""
-        with contextlib.closing(http.client.HTTPSConnection("localhost", HTTPS, timeout=20, context=self._trust)) as link:
+        with contextlib.closing(http.client.HTTPSConnection("localhost", self.place.https, timeout=20, context=self._trust)) as link:
             link.request("GET", path)
             answer = link.getresponse()
             answer.read()
@@ -133,11 +205,6 @@ class Site(Tier):
         return int(status), json.loads(text)
 
 
-def api(member: str, path: str) -> str:
-    """A URL of a member's REST API."""
-    return f"https://10.97.0.3{member[-1]}:8008{path}"
-
-
 def changes(text: str) -> list[str]:
     """The hosts of a recap on which something changed."""
     found = re.findall(r"(\S+) : ok=\d+ changed=(\d+)", text.split("PLAY RECAP")[1])
@@ -145,16 +212,9 @@ def changes(text: str) -> list[str]:
     return [host for host, changed in found if changed != "0"]
 
 
-@pytest.fixture(scope="session")
-def tier() -> Tier:
-    """The data tier."""
-    return Tier(connect({"engine": "lxd", "project": PROJECT}))
-
-
-@pytest.fixture(scope="session")
-def site() -> Site:
-    """The fleet, with trust in the authority of its Caddy."""
-    lxd = connect({"engine": "lxd", "project": PROJECT})
-    certificate = lxd.read_file("proxy-1", CERTIFICATE)
-    assert certificate, "Caddy has not made its authority"
-    return Site(lxd, certificate.decode())
+def pytest_terminal_summary(terminalreporter: t.Any) -> None:
+    """The figures, one line each; a conftest imports it."""
+    if FIGURES:
+        terminalreporter.section("what the client saw")
+        for what, seen in FIGURES.items():
+            terminalreporter.write_line(f"{what}: {seen}")
