@@ -1,0 +1,92 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The site under the hands of its operator: variables that are changed, passwords that are made anew, visitors meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import pathlib
+import secrets
+import string
+import threading
+import typing as t
+
+import yaml
+from data_tier import FIGURES, ROOT, Place, Site, changes
+
+#: what the tests have changed of the inventory
+NOW = ROOT / ".build/operations/now.yml"
+
+
+class Operated(Site):
+    """The site, and what is done to it."""
+
+    def __init__(self) -> None:
+        NOW.parent.mkdir(parents=True, exist_ok=True)
+        if not NOW.exists():
+            self._write({})
+        super().__init__(Place.of("operations", "-e", f"@{NOW}"))
+
+    def set(self, **variables: t.Any) -> None:
+        """Change variables of the inventory; they stay so for every later run."""
+        self._write({**(yaml.safe_load(NOW.read_text(encoding="utf-8")) or {}), **variables})
+
+    def unchanged(self, playbook: str, *arguments: str) -> None:
+        """Run a playbook, which must find nothing to do."""
+        said = self.play(playbook, *arguments)
+        assert changes(said) == [], said[-6000:]
+
+    def renew_secret(self, name: str) -> tuple[str, str]:
+        """Write another password to its file; returns the old and the new one."""
+        file: pathlib.Path = self.place.secrets / f"postgres_{name}"
+        old = self.secret(name)
+        new = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
+        file.write_text(f"{new}\n", encoding="utf-8")
+        return old, new
+
+    def login(self, user: str, password: str, database: str, *, to: str, let_in: bool) -> str:
+        """Log in from another member, over the network and with TLS, as those do who must; returns what came back."""
+        elsewhere = next(name for name in ("postgres-1", "postgres-2") if name != to)
+        where = f"host={self.place.at(to)} user={user} dbname={database} sslmode=require"
+        # By a file, for a password in an argument is seen by everybody.
+        self.lxd.write_file(elsewhere, "/root/.pgpass", f"*:*:*:*:{password}\n".encode(), mode="0600")
+        try:
+            said = (self.run if let_in else self.refused)(elsewhere, "psql", "-X", "-A", "-t", "-c", "select 1", where)
+        finally:
+            self.run(elsewhere, "rm", "/root/.pgpass")
+        return said
+
+    @contextlib.contextmanager
+    def visited(self, what: str) -> t.Iterator[list[str]]:
+        """Visit the site without a pause while the block runs; every visit is to be answered well, and by whom is in the list."""
+        answered: list[str] = []
+        failed: list[str] = []
+        ended = threading.Event()
+
+        def visit() -> None:
+            while not ended.wait(0.05):
+                try:
+                    status, name = self.ask("/api/demo/echo")
+                except (OSError, http.client.HTTPException) as error:
+                    failed.append(f"{type(error).__name__}: {error}")
+                    continue
+                if status == 200:
+                    answered.append(name)
+                else:
+                    failed.append(str(status))
+
+        visitor = threading.Thread(target=visit)
+        visitor.start()
+        try:
+            yield answered
+        finally:
+            ended.set()
+            visitor.join(30)
+            FIGURES[what] = f"{len(answered)} visits were answered, {len(failed)} were not"
+        assert not failed and len(answered) > 50, f"{FIGURES[what]}: {failed[:5]}"
+
+    @staticmethod
+    def _write(variables: t.Mapping[str, t.Any]) -> None:
+        NOW.write_text(yaml.safe_dump(dict(variables)), encoding="utf-8")

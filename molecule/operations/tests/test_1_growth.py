@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From one member of etcd and PostgreSQL to three while somebody writes."""
+
+from __future__ import annotations
+
+from data_tier import MEMBERS
+from operated import Operated
+
+#: seconds without an acknowledgement that growth may cost at the most; nothing is restarted
+STANDSTILL = 10
+
+
+def test_one_becomes_three_while_somebody_writes(site: Operated) -> None:
+    assert site.settled() == "postgres-1"
+    assert [member["name"] for member in site.cluster()["members"]] == ["postgres-1"], "it has grown already; converge it anew"
+    site.set(gb_etcd_members=3, gb_postgres_members=3)
+    with site.recorded("from one member to three") as seen:
+        site.play("site")
+    assert seen.verdict.outage < STANDSTILL
+    assert site.settled() == "postgres-1", "growth moved the lead"
+
+
+def test_what_grew_is_whole(site: Operated) -> None:
+    members = site.cluster()["members"]
+    assert sorted(member["name"] for member in members) == list(MEMBERS)
+    assert sorted(member["role"] for member in members) == ["leader", "replica", "sync_standby"]
+    config = site.config()
+    assert (config["synchronous_mode"], config["synchronous_mode_strict"]) == (True, True)
+    assert site.sql(site.leader(), "select count(*) from pg_stat_replication where state = 'streaming'") == "2"
+    assert site.sql(site.leader(), "show synchronous_standby_names") != ""
+
+
+def test_a_second_run_changes_nothing(site: Operated) -> None:
+    site.unchanged("site")
+
+
+def test_all_three_of_etcd_are_used(site: Operated) -> None:
+    for name in MEMBERS:
+        told = site.run(name, "grep", "-A4", "^ *hosts:", "/etc/patroni/config.yml")
+        assert [f"10.99.0.2{number}:2379" in told for number in (1, 2, 3)] == [True] * 3
+    # One that is not the first goes, and Patroni does not notice.
+    leader = site.settled()
+    site.power("stop", "etcd-1")
+    try:
+        with site.recorded("the first member of etcd is off") as seen:
+            assert site.leader() == leader
+    finally:
+        site.power("start", "etcd-1")
+    assert seen.verdict.outage < STANDSTILL
+    assert site.settled() == leader
