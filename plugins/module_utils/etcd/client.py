@@ -87,25 +87,21 @@ class Etcd:
         found = self._call("/v3/kv/range", body).get("kvs", [])
         return {base64.b64decode(raw["key"]).decode(): base64.b64decode(raw.get("value", "")).decode() for raw in found}
 
-    def add(self, peer_url: str, *, learner: bool) -> None:
-        """Make a member known that is about to start."""
-        self._call("/v3/cluster/member/add", {"peerURLs": [peer_url], "isLearner": learner})
+    def add(self, peer_url: str, *, learner: bool) -> bool:
+        """Make a member known that is about to start. False if the members have not been connected for long enough for that."""
+        return self._once_connected("/v3/cluster/member/add", {"peerURLs": [peer_url], "isLearner": learner})
 
     def update(self, member_id: str, peer_url: str) -> None:
         """Tell the others a member's new address."""
         self._call("/v3/cluster/member/update", {"ID": member_id, "peerURLs": [peer_url]})
 
-    def remove(self, member_id: str) -> None:
-        """Take a member out for ever."""
-        self._call("/v3/cluster/member/remove", {"ID": member_id})
+    def remove(self, member_id: str) -> bool:
+        """Take a member out for ever. False if the members have not been connected for long enough for that."""
+        return self._once_connected("/v3/cluster/member/remove", {"ID": member_id})
 
     def promote(self, member_id: str) -> bool:
         """Make a learner a member that votes. False if it has not caught up yet."""
-        answer = self._ask("/v3/cluster/member/promote", {"ID": member_id})
-        if answer.status >= 300 and "in sync with leader" in answer.body:
-            return False
-        self._require_ok(answer, "/v3/cluster/member/promote", "etcd")
-        return True
+        return self._unless("in sync with leader", "/v3/cluster/member/promote", {"ID": member_id})
 
     def status(self, endpoint: str) -> Status:
         """What one member says of itself; it never raises for a member that is down."""
@@ -127,6 +123,18 @@ class Etcd:
         answer = self._ask(path, body or {})
         self._require_ok(answer, path, ", ".join(self.endpoints))
         return t.cast("dict[str, t.Any]", answer.json() or {})
+
+    def _once_connected(self, path: str, body: t.Mapping[str, t.Any]) -> bool:
+        """Change the members, which etcd refuses until those that vote have been connected for five seconds (server.go, HealthInterval)."""
+        return self._unless("unhealthy cluster", path, body)
+
+    def _unless(self, refusal: str, path: str, body: t.Mapping[str, t.Any]) -> bool:
+        """Whether a change was done; False where it was refused in these words, which later may not be so."""
+        answer = self._ask(path, body)
+        if answer.status >= 300 and refusal in answer.body:
+            return False
+        self._require_ok(answer, path, ", ".join(self.endpoints))
+        return True
 
     def _ask(self, path: str, body: t.Mapping[str, t.Any]) -> Response:
         """The answer of the first endpoint that gives one. A write that got no answer is not repeated elsewhere."""

@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
 from ansible_collections.generalbots.scaling.plugins.module_utils.etcd.client import Etcd, Member, Status
-from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
 
 
@@ -73,26 +73,32 @@ def plan(wanted: Wanted, observed: t.Sequence[Member], healthy: t.Collection[str
 
 
 def run(etcd: Etcd, steps: Plan, *, timeout: float, clock: Clock = Clock()) -> None:
-    """Take the steps; waits up to ``timeout`` seconds for a learner to catch up."""
+    """Take the steps; each waits up to ``timeout`` seconds where etcd is not ready for it yet.
+
+    :raises WaitTimeout: it did not become so
+    """
     for step in steps.actions:
-        if step.verb == "remove":
-            etcd.remove(step.detail["id"])
-        elif step.verb == "update":
+        if step.verb == "update":
             etcd.update(step.detail["id"], step.detail["url"])
-        elif step.verb == "add":
-            etcd.add(step.detail["url"], learner=step.detail["learner"])
-        elif step.verb == "promote":
-            member = str(step.detail["id"])
-            wait_for(
-                f"etcd member {step.target} to catch up with the leader",
-                lambda member=member: etcd.promote(member),  # type: ignore[misc]
-                bool,
-                timeout=timeout,
-                interval=0.5,
-                describe=lambda _promoted: "it has not",
-                hint=f"Look at the journal of etcd on {step.target}.",
-                clock=clock,
-            )
+        else:
+            _take(etcd, step, timeout, clock)
+
+
+def _take(etcd: Etcd, step: Action, timeout: float, clock: Clock) -> None:
+    connected = "Every member that votes must have been connected to the others for five seconds; look at the journal of etcd on them."
+    ways: dict[str, tuple[str, t.Callable[[], bool], str]] = {
+        "remove": ("etcd to let {} be removed", lambda: etcd.remove(step.detail["id"]), connected),
+        "add": ("etcd to let {} join", lambda: etcd.add(step.detail["url"], learner=step.detail["learner"]), connected),
+        "promote": (
+            "etcd member {} to catch up with the leader",
+            lambda: etcd.promote(str(step.detail["id"])),
+            f"Look at the journal of etcd on {step.target}.",
+        ),
+    }
+    what, attempt, hint = ways[step.verb]
+    wait_for(
+        what.format(step.target), attempt, bool, timeout=timeout, interval=0.5, describe=lambda _done: "it has not", hint=hint, clock=clock
+    )
 
 
 def initial_cluster(wanted: Wanted, observed: t.Sequence[Member]) -> str:

@@ -15,6 +15,8 @@ import typing as t
 
 Json = dict[str, t.Any]
 
+UNHEALTHY = (503, {"error": "etcdserver: unhealthy cluster", "code": 14})
+
 
 @dataclasses.dataclass
 class FakeMember:
@@ -40,6 +42,8 @@ class FakeEtcd:
         self.writes: list[tuple[str, Json]] = []
         self.unexpected: list[str] = []
         self.version2 = False
+        # How many changes are still refused because the members have not been connected for long enough.
+        self.fresh = 0
         self.lock = threading.Lock()
 
     def endpoints(self) -> list[str]:
@@ -83,15 +87,23 @@ class FakeEtcd:
     def _list(self, _body: Json) -> tuple[int, Json]:
         return 200, {"members": [_shown(member) for member in self.members]}
 
+    def _too_fresh(self) -> bool:
+        self.fresh -= 1
+        return self.fresh >= 0
+
     def _add(self, body: Json) -> tuple[int, Json]:
         [url] = body["peerURLs"]
         if any(member.peer == url for member in self.members):
             return 400, {"error": "etcdserver: Peer URLs already exists", "code": 9}
+        if self._too_fresh():
+            return UNHEALTHY
         self.writes.append(("add", body))
         self.members.append(FakeMember(str(200 + len(self.members)), "", url, learner=body["isLearner"]))
         return 200, {}
 
     def _remove(self, body: Json) -> tuple[int, Json]:
+        if self._too_fresh():
+            return UNHEALTHY
         self.writes.append(("remove", body))
         self.members = [member for member in self.members if member.id != body["ID"]]
         return 200, {}

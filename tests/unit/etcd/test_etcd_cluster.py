@@ -104,6 +104,20 @@ def test_a_learner_that_does_not_catch_up_is_an_error() -> None:
             take(etcd, steps_for(wanted, look(etcd).members), timeout=5, clock=Quick().clock())
 
 
+@pytest.mark.parametrize("change", [{"join": "etcd-3"}, {"replace": ["etcd-2"]}])
+def test_a_change_waits_until_the_members_have_been_connected_for_a_while(change: dict[str, t.Any]) -> None:
+    with fake_etcd("etcd-1", "etcd-2") as fake:
+        etcd, wanted = Etcd(fake.endpoints(), Tls()), Wanted(members(*THREE), **change)
+        steps = steps_for(wanted, look(etcd).members, {"101", "102"})
+        fake.fresh = 10**6
+        with pytest.raises(WaitTimeout, match=r"for etcd to let etcd-\d (join|be removed);.*connected to the others for five seconds"):
+            take(etcd, steps, timeout=5, clock=Quick().clock())
+        assert fake.writes == []
+        fake.fresh = 9
+        take(etcd, steps, timeout=5, clock=Quick().clock())
+    assert len(fake.writes) == len(steps.actions) == 1
+
+
 def test_nothing_is_removed_that_the_rest_needs(capsys: pytest.CaptureFixture[str]) -> None:
     with fake_etcd(*THREE) as etcd:
         etcd.named("etcd-2").mute = True
