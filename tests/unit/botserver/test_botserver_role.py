@@ -24,6 +24,7 @@ DEMO = {"botserver_demo": True}
 SECRETS = {"gbo/tables": {"host": "10.0.0.5", "port": "5432", "password": "Abc-123_~"}, "gbo/cache": {"password": "x"}}
 AT_SIGN = {"gbo/cache": {"password": "never@shown"}}
 CLUSTER = {"gb_postgres_members": 3, "postgres_user_password": "OnlyInVault1"}
+TABLES = {"host": "127.0.0.1", "port": "5432", "database": "botserver", "username": "gbuser"}
 PRIVATE_STACK = "it would bootstrap a private stack"
 
 # name: (entry point, variables, what the refusal says)
@@ -60,6 +61,12 @@ REFUSED: dict[str, tuple[str, dict[str, t.Any], str]] = {
     ),
 }  # fmt: skip
 
+
+def mark(**secrets: t.Any) -> str:
+    """What stands in .env for the secrets that botserver reads at its start."""
+    return hashlib.sha256(json.dumps(secrets, sort_keys=True).encode()).hexdigest()[:16]
+
+
 COMPUTED: dict[str, tuple[dict[str, t.Any], dict[str, str]]] = {
     "demo": (
         DEMO | {"botserver_port": 8090, "botserver_environment_extra": {"GB_DEMO_SLOW_START": "2"}},
@@ -81,6 +88,22 @@ COMPUTED: dict[str, tuple[dict[str, t.Any], dict[str, str]]] = {
         {
             "PORT": "8080", "BOTSERVER_ENV": "production", "GB_DEMO_STANDALONE": "true", "GBO_WORK_PATH": "/opt/gbo/work",
             "DATABASE_URL": "postgres://gbuser@127.0.0.1:5432/botserver",
+            "GB_SECRETS": mark(**{"gbo/tables": TABLES | {"password": "OnlyInVault1"}}),
+        },
+    ),
+    "demo with the cluster and another password": (
+        DEMO | CLUSTER | {"postgres_user_password": "Another1"},
+        {
+            "PORT": "8080", "BOTSERVER_ENV": "production", "GB_DEMO_STANDALONE": "true", "GBO_WORK_PATH": "/opt/gbo/work",
+            "DATABASE_URL": "postgres://gbuser@127.0.0.1:5432/botserver",
+            "GB_SECRETS": mark(**{"gbo/tables": TABLES | {"password": "Another1"}}),
+        },
+    ),
+    "demo with secrets of its own": (
+        DEMO | {"botserver_vault_secrets": SECRETS},
+        {
+            "PORT": "8080", "BOTSERVER_ENV": "production", "GB_DEMO_STANDALONE": "true", "GBO_WORK_PATH": "/opt/gbo/work",
+            "GB_SECRETS": mark(**SECRETS),
         },
     ),
 }  # fmt: skip
