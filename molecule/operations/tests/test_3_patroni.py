@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -46,13 +47,16 @@ def test_patroni_is_upgraded_while_somebody_writes(site: Operated, version: str)
     assert order(said)[-1:] == [before], "who led was not the last"
     assert sorted(order(said)) == list(MEMBERS)
     assert site.settled() != before, "who led leads again, and it was restarted under its writers"
+    assert site.run(before, "patronictl", "version").endswith(version)
+    listed = site.run(before, "patronictl", "-c", "/etc/patroni/config.yml", "list", "-f", "json")
+    assert sorted(member["Member"] for member in json.loads(listed)) == list(MEMBERS)
 
 
 def test_the_cluster_is_in_the_new_ones_terms(site: Operated) -> None:
     assert versions(site) == {LATEST}
     # The timers that Debian's Patroni had are none that this one takes; a run says so in the configuration.
     with site.recorded("the timers of the new Patroni") as seen:
-        site.play("postgres", "--tags", "postgres")
+        site.play("site")
     assert seen.verdict.outage < STANDSTILL
     config = site.config()
     assert (config["ttl"], config["loop_wait"], config["retry_timeout"]) == (20, 1, 3)

@@ -132,6 +132,23 @@ def test_no_failure_is_hidden_and_nothing_waits_blindly(path: pathlib.Path) -> N
     assert forbidden_lines(path.read_text(encoding="utf-8")) == []
 
 
+def arguments(node: t.Any) -> t.Iterator[t.Any]:
+    """Every item of every C(argv) below a node of YAML."""
+    if isinstance(node, dict):
+        if isinstance(node.get("argv"), list):
+            yield from node["argv"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for one in node:
+            yield from arguments(one)
+
+
+@pytest.mark.parametrize("path", PLAYS, ids=relative)
+def test_every_argument_of_a_command_is_text(path: pathlib.Path) -> None:
+    # "--only-binary=:all:" without quotes is a mapping.
+    assert [one for one in arguments(read_yaml(path)) if not isinstance(one, (str, int))] == []
+
+
 def test_forbidden_words_are_found() -> None:
     lines = ["  ignore_errors: true", "  failed_when: false", "cmd: sleep 5 && true", "# TODO later"]
     assert forbidden_lines("\n".join([*lines, "RestartSec=1", "no sleep here", "x_ignore_errors: 1"])) == [line.strip() for line in lines]
