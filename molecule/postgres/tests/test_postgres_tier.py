@@ -108,41 +108,5 @@ def test_a_lost_leader_costs_no_write_and_the_next_run_changes_nothing(tier: Tie
     assert tier.leader(lost) == leader
 
 
-def test_a_setting_of_a_living_cluster_is_changed_with_restarts_in_order(tier: Tier) -> None:
-    leader = tier.settled()
-    before = tier.sql(leader, "show max_connections")
-    assert before != "90"
-    text = tier.play("postgres", "--tags", "postgres", "-e", '{"postgres_parameters": {"max_connections": 90}}')
-    assert changes(text) != []
-    assert [tier.sql(name, "show max_connections") for name in MEMBERS] == ["90"] * 3
-    # More is taken up by the standbys first, less by the primary.
-    assert changes(tier.play("postgres", "--tags", "postgres")) != []
-    assert [tier.sql(name, "show max_connections") for name in MEMBERS] == [before] * 3
-    assert tier.leader() == leader
-
-
 def test_nobody_is_deleted_without_the_explicit_word(tier: Tier) -> None:
     assert "Say so with -e gb_replace=yes" in tier.play("postgres_replace", "-e", "member=postgres-3", fails=True)
-
-
-def test_the_leader_and_a_member_of_etcd_are_replaced(tier: Tier) -> None:
-    lost = tier.settled()
-    rows = tier.sql(lost, "select count(*) from kept")
-    tier.play("postgres_replace", "-e", f"member={lost}", "-e", "gb_replace=yes")
-    assert tier.leader() != lost
-    assert tier.sql(lost, "select count(*) from kept") == rows
-    tier.play("postgres_replace", "-e", "member=etcd-2", "-e", "gb_replace=yes")
-    tier.settled()
-
-
-def test_data_of_another_origin_is_refused(tier: Tier) -> None:
-    standby = next(name for name in MEMBERS if name != tier.settled())
-    tier.run(standby, "systemctl", "stop", "patroni")
-    tier.run(standby, "mv", "/var/lib/postgresql/15/main", "/var/lib/postgresql/15/kept")
-    tier.run(standby, "su", "postgres", "-c", "/usr/lib/postgresql/15/bin/initdb -D /var/lib/postgresql/15/main")
-    said = tier.play("postgres", "--tags", "postgres", fails=True)
-    assert "holds a database of another origin" in said
-    tier.run(standby, "rm", "-r", "/var/lib/postgresql/15/main")
-    tier.run(standby, "mv", "/var/lib/postgresql/15/kept", "/var/lib/postgresql/15/main")
-    tier.run(standby, "systemctl", "start", "patroni")
-    tier.settled()
