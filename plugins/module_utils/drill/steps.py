@@ -13,13 +13,16 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.drill.faults i
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, component_range
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import Body, replace
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
 
 #: CPU that a starved instance has left
 STARVED = "2ms/100ms"
 ALLOWANCE = "limits.cpu.allowance"
-#: what an instance had before a drill changed it; empty: nothing
+#: what an instance had before a drill changed it; empty: nothing. Of its disk the size, or one of the words below
 KEPT_CPU, KEPT_DISK = "user.gb.drill.cpu", "user.gb.drill.disk"
+#: its disk had no size; its disk was that of its profile
+UNBOUNDED, PROFILE = "none", "profile"
 #: MiB that a disk which is to be filled is given beyond what it holds
 SPARE = 32
 BALLAST = "/var/lib/postgresql/gb-drill-ballast"
@@ -115,10 +118,14 @@ class Steps:
         driver = self.lxd.get(f"storage-pools/{root['pool']}")[0]["driver"]
         if driver == "dir":
             raise Refused(f"The pool {root['pool']} is of the driver dir, which knows no quota: a disk that is full would be the host's.")
-        used = self._used(step.target)
-        kept = there["config"].get(KEPT_DISK, root.get("size", "none"))
-        devices = {**there["devices"], "root": {**root, "size": f"{used // 2**20 + SPARE}MiB"}}
-        self.lxd.patch(f"instances/{step.target}", {"devices": devices, "config": {KEPT_DISK: kept}})
+        sized = {**root, "size": f"{self._used(step.target) // 2**20 + SPARE}MiB"}
+
+        def bounded(now: Body) -> Body:
+            own = now["devices"].get("root", {})
+            kept = now["config"].get(KEPT_DISK) or (own.get("size", UNBOUNDED) if own else PROFILE)
+            return {**now, "devices": {**now["devices"], "root": sized}, "config": {**now["config"], KEPT_DISK: kept}}
+
+        replace(self.lxd, f"instances/{step.target}", bounded)
         self._shell(step.target, SHELL["fill"], str(step))
 
     def _used(self, name: str) -> int:
@@ -129,13 +136,20 @@ class Steps:
         return usage or int(self._shell(name, "du -sxB1 / || test $? -eq 1", "count what is on the disk").split()[0])
 
     def _clear(self, step: Step) -> None:
-        there = self.lxd.get(f"instances/{step.target}")[0]
-        kept = there["config"].get(KEPT_DISK)
-        if kept:
-            root = {key: value for key, value in there["expanded_devices"]["root"].items() if key != "size"}
-            devices = {**there["devices"], "root": {**root, **({"size": kept} if kept != "none" else {})}}
-            self.lxd.patch(f"instances/{step.target}", {"devices": devices, "config": {KEPT_DISK: ""}})
+        # First what fills it: btrfs does not even lift the quota of a disk that is full.
         self._shell(step.target, SHELL["clear"], str(step))
+
+        def as_before(now: Body) -> Body:
+            kept = now["config"].get(KEPT_DISK)
+            if not kept:
+                return now
+            devices, config = dict(now["devices"]), {key: value for key, value in now["config"].items() if key != KEPT_DISK}
+            root = {key: value for key, value in devices.pop("root").items() if key != "size"}
+            if kept != PROFILE:
+                devices["root"] = root if kept == UNBOUNDED else {**root, "size": kept}
+            return {**now, "devices": devices, "config": config}
+
+        replace(self.lxd, f"instances/{step.target}", as_before)
 
     def _new_leader(self, step: Step) -> None:
         wait_for(

@@ -100,6 +100,9 @@ def test_a_named_target_is_hit_and_a_stranger_is_not() -> None:
         plan("freeze", dataclasses.replace(SOUND, members=()))
 
 
+DISK = {"type": "disk", "path": "/", "pool": "btrfs"}
+
+
 class FakeLxd:
     """An LXD that notes what is asked of it; C(answers) are (exit status, output) by a part of the command."""
 
@@ -109,6 +112,7 @@ class FakeLxd:
         self.disk: dict[str, t.Any] | None = {"root": {"usage": 100 * 2**20}}
         self.commands: list[tuple[str, str]] = []
         self.changes: list[tuple[str, t.Any]] = []
+        self.events: list[str] = []
 
     def get(self, path: str, **_query: str) -> tuple[t.Any, str]:
         if path.endswith("/state"):
@@ -123,12 +127,14 @@ class FakeLxd:
 
     def put(self, path: str, body: t.Any = None, **_more: t.Any) -> None:
         self.changes.append((path, body))
+        self.events.append("put")
 
     patch = put
 
     def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 0) -> tuple[int, str, str]:
         command = " ".join(argv)
         self.commands.append((instance, command))
+        self.events.append("execute")
         code, out = next(((code, out) for part, (code, out) in self.answers.items() if part in f"{instance} {command}"), (0, ""))
         return code, out, "" if code == 0 else "it said no"
 
@@ -168,16 +174,25 @@ def test_what_starving_changed_is_put_back() -> None:
     assert lxd.changes[-1][1] == {"config": {ALLOWANCE: "50%", KEPT_CPU: ""}}
 
 
-def test_a_disk_is_filled_within_a_quota_or_not_at_all() -> None:
-    root = {"type": "disk", "path": "/", "pool": "btrfs"}
-    lxd = FakeLxd(instance={"expanded_devices": {"root": root}})
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [({}, "profile"), ({"root": DISK}, "none"), ({"root": {**DISK, "size": "4GiB"}}, "4GiB")],
+    ids=["of the profile", "its own", "its own with a size"],
+)
+def test_a_disk_is_filled_within_a_quota_and_given_back(own: dict[str, t.Any], kept: str) -> None:
+    lxd = FakeLxd(instance={"devices": own, "expanded_devices": {"root": DISK}})
     steps(lxd).take(Step("fill", "postgres-2"))
     (_path, change), = lxd.changes  # fmt: skip
-    assert change == {"devices": {"root": {**root, "size": "132MiB"}}, "config": {KEPT_DISK: "none"}}
-    lxd.instance.update(config=change["config"], expanded_devices=change["devices"])
+    assert (change["devices"], change["config"]) == ({"root": {**DISK, "size": "132MiB"}}, {KEPT_DISK: kept})
+    lxd.instance.update(config=change["config"], devices=change["devices"])
+    lxd.events.clear()
     steps(lxd).take(Step("clear", "postgres-2"))
-    assert lxd.changes[-1][1] == {"devices": {"root": root}, "config": {KEPT_DISK: ""}}
-    plain = FakeLxd(instance={"expanded_devices": {"root": {**root, "pool": "dir"}}})
+    assert (lxd.changes[-1][1]["devices"], lxd.changes[-1][1]["config"]) == (own, {})
+    assert lxd.events == ["execute", "put"], "no quota of a disk that is full is lifted"
+
+
+def test_a_disk_that_knows_no_quota_is_not_filled() -> None:
+    plain = FakeLxd(instance={"expanded_devices": {"root": {**DISK, "pool": "dir"}}})
     with pytest.raises(Refused, match="knows no quota"):
         steps(plain).take(Step("fill", "postgres-2"))
     assert plain.changes == []
