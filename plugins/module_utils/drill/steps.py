@@ -19,9 +19,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Cl
 #: CPU that a starved instance has left
 STARVED = "2ms/100ms"
 ALLOWANCE = "limits.cpu.allowance"
-#: what an instance had before a drill changed it; empty: nothing. Of its disk the size, or one of the words below
+#: what an instance had before a drill changed it: its share of the processor and the size of its disk, or one of the words below
 KEPT_CPU, KEPT_DISK = "user.gb.drill.cpu", "user.gb.drill.disk"
-#: its disk had no size; its disk was that of its profile
+#: there was no limit; its disk was that of its profile
 UNBOUNDED, PROFILE = "none", "profile"
 #: MiB that a disk which is to be filled is given beyond what it holds
 SPARE = 32
@@ -102,14 +102,25 @@ class Steps:
         return [address(self.subnet, component, int(slot))]
 
     def _starve(self, step: Step) -> None:
-        config = self.lxd.get(f"instances/{step.target}")[0]["config"]
-        kept = config.get(KEPT_CPU, config.get(ALLOWANCE, ""))
-        self.lxd.patch(f"instances/{step.target}", {"config": {ALLOWANCE: STARVED, KEPT_CPU: kept}})
+        def starved(now: Body) -> Body:
+            config = dict(now["config"])
+            # LXD keeps no key that is empty.
+            config.setdefault(KEPT_CPU, config.get(ALLOWANCE, UNBOUNDED))
+            return {**now, "config": {**config, ALLOWANCE: STARVED}}
+
+        replace(self.lxd, f"instances/{step.target}", starved)
 
     def _feed(self, step: Step) -> None:
-        config = self.lxd.get(f"instances/{step.target}")[0]["config"]
-        if KEPT_CPU in config:
-            self.lxd.patch(f"instances/{step.target}", {"config": {ALLOWANCE: config[KEPT_CPU], KEPT_CPU: ""}})
+        def as_before(now: Body) -> Body:
+            config = dict(now["config"])
+            kept = config.pop(KEPT_CPU, None)
+            if kept == UNBOUNDED:
+                config.pop(ALLOWANCE, None)
+            elif kept:
+                config[ALLOWANCE] = kept
+            return {**now, "config": config}
+
+        replace(self.lxd, f"instances/{step.target}", as_before)
 
     def _fill(self, step: Step) -> None:
         """Give the instance a quota a little above what it holds, and fill that; the host's pool never notices."""

@@ -21,7 +21,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.drill.options 
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.recording import flow
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.report import page
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.round import Drill, Result, Round
-from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps import ALLOWANCE, KEPT_CPU, KEPT_DISK, Steps
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps import ALLOWANCE, KEPT_DISK, STARVED, Steps
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.history.judge import judge
 from ansible_collections.generalbots.scaling.plugins.module_utils.history.log import parse
@@ -164,14 +164,16 @@ def test_power_is_cut_once_and_given_back_once() -> None:
     assert lxd.changes == [("instances/postgres-2/state", {"action": "stop", "force": True, "timeout": 30})]
 
 
-def test_what_starving_changed_is_put_back() -> None:
-    lxd = FakeLxd(instance={"config": {ALLOWANCE: "50%"}})
-    steps(lxd).take(Step("starve", "postgres-2"))
-    (_path, change), = lxd.changes  # fmt: skip
-    assert change["config"][KEPT_CPU] == "50%"
-    lxd.instance["config"] = change["config"]
+@pytest.mark.parametrize("own", [{}, {ALLOWANCE: "50%"}], ids=["no limit", "a limit"])
+def test_what_starving_changed_is_put_back(own: dict[str, str]) -> None:
+    lxd = FakeLxd(instance={"config": own})
+    for _twice in range(2):
+        steps(lxd).take(Step("starve", "postgres-2"))
+        # As LXD does it: a key that is empty is none.
+        lxd.instance["config"] = {key: value for key, value in lxd.changes[-1][1]["config"].items() if value}
+        assert lxd.instance["config"][ALLOWANCE] == STARVED
     steps(lxd).take(Step("feed", "postgres-2"))
-    assert lxd.changes[-1][1] == {"config": {ALLOWANCE: "50%", KEPT_CPU: ""}}
+    assert lxd.changes[-1][1]["config"] == own
 
 
 @pytest.mark.parametrize(
