@@ -138,7 +138,9 @@ def _member(entry: Json, said: Json, streaming: t.Collection[str]) -> Member:
     state = str(said.get("state") or entry.get("state", ""))
     if role not in LEADERS and state == "running":
         tells = version_tuple(version) >= _SAYS_STREAMING
-        state = str(entry.get("state", "")) if tells else "streaming" if entry["name"] in streaming else "running"
+        # What it says itself: in an upgrade the cluster may be told of by a member that knows only "running".
+        own = str(said.get("replication_state") or entry.get("state", ""))
+        state = own if tells else "streaming" if entry["name"] in streaming else "running"
     lag = entry.get("lag", entry.get("receive_lag"))
     return Member(
         name=str(entry["name"]),

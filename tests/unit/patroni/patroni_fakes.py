@@ -27,7 +27,10 @@ TIMERS: Json = {"ttl": 20, "loop_wait": 1, "retry_timeout": 5}
 
 @dataclasses.dataclass
 class FakeMember:
-    """What a member says of itself. ``mute`` answers no request, ``copying`` counts looks until a copy is done."""
+    """What a member says of itself. ``mute`` answers no request, ``copying`` counts looks until a copy is done.
+
+    ``version`` is its Patroni where that is another than the cluster's, in the middle of an upgrade.
+    """
 
     name: str
     port: int = 0
@@ -44,6 +47,7 @@ class FakeMember:
     pause_known: bool = False
     looks: int = 100
     deaf: bool = False
+    version: str = ""
 
 
 class FakeCluster:
@@ -68,6 +72,10 @@ class FakeCluster:
         """Whether it is of the 4.x kind."""
         return self.version.startswith("4")
 
+    def runs(self, member: FakeMember) -> str:
+        """The Patroni of a member."""
+        return member.version or self.version
+
     def urls(self) -> list[str]:
         """Where the members listen."""
         return [f"http://127.0.0.1:{member.port}" for member in self.members.values()]
@@ -86,7 +94,7 @@ class FakeCluster:
 
     def _read(self, name: str, path: str) -> tuple[int, str]:
         if path == "/cluster":
-            return 200, json.dumps(self._cluster())
+            return 200, json.dumps(self._cluster(self.runs(self.members[name])))
         if path == "/config":
             return 200, json.dumps(self.told)
         if path == "/patroni":
@@ -94,14 +102,16 @@ class FakeCluster:
         self.unexpected.append(f"GET {path}")
         return 404, ""
 
-    def _cluster(self) -> Json:
+    def _cluster(self, version: str) -> Json:
         paused = {"pause": True} if self.config.get("pause") else {}
-        return {"members": [self._entry(member) for member in self.members.values()], **paused}
+        return {"members": [self._entry(member, version) for member in self.members.values()], **paused}
 
-    def _entry(self, member: FakeMember) -> Json:
+    def _entry(self, member: FakeMember, version: str) -> Json:
+        """A member as one of this version tells of it, which knows nothing of streaming if it is old, nor of old ones' if it is new."""
         leads = member.name == self.leader
         synchronous = self.config.get("synchronous_mode") and member.name in self.sync
-        state = "streaming" if self.new and not leads and member.state == "running" and member.streaming else member.state
+        tells = version.startswith("4") and self.runs(member).startswith("4")
+        state = "streaming" if tells and not leads and member.state == "running" and member.streaming else member.state
         return {
             "name": member.name,
             "role": "leader" if leads else "sync_standby" if synchronous else "replica",
@@ -128,7 +138,8 @@ class FakeCluster:
             "timeline": member.timeline,
             "database_system_identifier": member.system,
             "dcs_last_seen": member.looks,
-            "patroni": {"version": self.version, "scope": member.scope},
+            "patroni": {"version": self.runs(member), "scope": member.scope},
+            **({"replication_state": "streaming"} if self.runs(member).startswith("4") and not leads and member.streaming else {}),
             **({"pending_restart": True} if member.pending else {}),
             **({"pause": True} if member.pause_known else {}),
             **({"replication": [{"application_name": one.name, "state": "streaming"} for one in followers]} if leads else {}),

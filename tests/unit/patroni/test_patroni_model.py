@@ -36,6 +36,15 @@ def test_a_standby_that_runs_and_does_not_stream_is_not_well(version: str) -> No
     assert broken(view) == ["pg-3"]
 
 
+@pytest.mark.parametrize(("oldest", "upgraded"), [("3.0.2", "4.1.5"), ("4.1.5", "3.0.2")])
+def test_in_the_middle_of_an_upgrade_a_standby_is_believed_whoever_tells_of_it(oldest: str, upgraded: str) -> None:
+    with fake_cluster(version=oldest, config=STRICT) as fake:
+        fake.members["pg-2"].version = upgraded
+        assert problems(reach(fake).look(), Need(3, synchronous=1)) == []
+        fake.members["pg-2"].streaming = fake.members["pg-3"].streaming = False
+        assert broken(reach(fake).look()) == ["pg-2", "pg-3"]
+
+
 def test_each_thing_that_is_missing_is_said() -> None:
     with fake_cluster(config=STRICT) as fake:
         fake.leader, fake.sync = None, set()
