@@ -137,17 +137,24 @@ class Etcd:
         return True
 
     def _ask(self, path: str, body: t.Mapping[str, t.Any]) -> Response:
-        """The answer of the first endpoint that gives one. A write that got no answer is not repeated elsewhere."""
+        """The answer of the first endpoint that gives one. A write that got no answer is not repeated elsewhere.
+
+        A learner answers neither reads nor writes (https://etcd.io/docs/v3.4/learning/design-learner/), so the next one is asked.
+        """
         heard: list[str] = []
         for endpoint in self.endpoints:
             if path not in _READS and not self._listens(endpoint, heard):
                 continue
             try:
-                return self._client(endpoint).request("POST", path, json=dict(body), expect=_ANY_ANSWER)
+                answer = self._client(endpoint).request("POST", path, json=dict(body), expect=_ANY_ANSWER)
             except Unreachable as error:
                 if path not in _READS:
                     raise
                 heard.append(str(error))
+                continue
+            if answer.status < 300 or "not supported for learner" not in answer.body:
+                return answer
+            heard.append(f"{endpoint} has no vote yet and answers nothing")
         raise Unreachable(f"No etcd member answers: {' | '.join(heard)}")
 
     def _listens(self, endpoint: str, heard: list[str]) -> bool:

@@ -16,6 +16,7 @@ import typing as t
 Json = dict[str, t.Any]
 
 UNHEALTHY = (503, {"error": "etcdserver: unhealthy cluster", "code": 14})
+LEARNER = (503, {"error": "etcdserver: rpc not supported for learner", "code": 14})
 
 
 @dataclasses.dataclass
@@ -74,6 +75,8 @@ class FakeEtcd:
                 return 404, {}
             if path == "/v3/maintenance/status":
                 return self._status(port)
+            if any(member.port == port and member.learner for member in self.members):
+                return LEARNER
             if path not in calls:
                 self.unexpected.append(path)
                 return 404, {}

@@ -104,6 +104,18 @@ def test_a_learner_that_does_not_catch_up_is_an_error() -> None:
             take(etcd, steps_for(wanted, look(etcd).members), timeout=5, clock=Quick().clock())
 
 
+def test_a_learner_is_passed_over_for_somebody_who_answers() -> None:
+    with fake_etcd(*THREE) as fake:
+        fake.named("etcd-1").learner = True
+        etcd, wanted = Etcd(fake.endpoints()[:3], Tls()), Wanted(members(*THREE))
+        take(etcd, steps_for(wanted, look(etcd).members), timeout=5, clock=Quick().clock())
+        assert [verb for verb, _body in fake.writes] == ["promote"]
+        for name in THREE:
+            fake.named(name).learner = True
+        with pytest.raises(Unreachable, match=r"No etcd member answers: .*has no vote yet and answers nothing"):
+            etcd.members()
+
+
 @pytest.mark.parametrize("change", [{"join": "etcd-3"}, {"replace": ["etcd-2"]}])
 def test_a_change_waits_until_the_members_have_been_connected_for_a_while(change: dict[str, t.Any]) -> None:
     with fake_etcd("etcd-1", "etcd-2") as fake:
