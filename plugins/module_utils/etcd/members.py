@@ -46,7 +46,7 @@ class Wanted:
 
 
 def plan(wanted: Wanted, observed: t.Sequence[Member], healthy: t.Collection[str] = ()) -> Plan:
-    """The steps, in order: remove what is lost or not wanted, correct addresses, add the one that joins, promote learners.
+    """The steps, in order: remove what is lost or not wanted, correct addresses, promote learners, add the one that joins.
 
     :param healthy: ids of members that answer
     :raises Refused: a removal would leave a cluster without a majority that answers
@@ -63,12 +63,13 @@ def plan(wanted: Wanted, observed: t.Sequence[Member], healthy: t.Collection[str
         url = wanted.members.get(member.name)
         if url and url not in member.peer_urls:
             steps.act("update", member.name, f"peer URL {url}", id=member.id, url=url)
-    if wanted.join and not any(_is(member, wanted.join, wanted) for member in stay):
-        note = "as a learner" if wanted.learner else "with a vote at once"
-        steps.act("add", wanted.join, note, url=wanted.members[wanted.join], learner=wanted.learner)
+    # Before the next one joins, for etcd takes one learner at a time.
     for member in stay:
         if member.learner and member.started and member.name in wanted.members:
             steps.act("promote", member.name, "it votes when it has caught up", id=member.id)
+    if wanted.join and not any(_is(member, wanted.join, wanted) for member in stay):
+        note = "as a learner" if wanted.learner else "with a vote at once"
+        steps.act("add", wanted.join, note, url=wanted.members[wanted.join], learner=wanted.learner)
     return steps
 
 

@@ -98,6 +98,8 @@ class FakeEtcd:
         [url] = body["peerURLs"]
         if any(member.peer == url for member in self.members):
             return 400, {"error": "etcdserver: Peer URLs already exists", "code": 9}
+        if body["isLearner"] and any(member.learner for member in self.members):
+            return 400, {"error": "etcdserver: too many learner members in cluster", "code": 9}
         if self._too_fresh():
             return UNHEALTHY
         self.writes.append(("add", body))

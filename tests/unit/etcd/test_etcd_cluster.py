@@ -96,6 +96,14 @@ def test_a_learner_gets_its_vote_when_it_has_caught_up() -> None:
     assert [verb for verb, _body in fake.writes] == ["add", "promote"]
 
 
+def test_a_learner_of_a_run_that_broke_off_gets_its_vote_before_the_next_one_joins() -> None:
+    with fake_etcd("etcd-1", "etcd-2") as fake:
+        fake.named("etcd-2").learner = True
+        etcd, wanted = Etcd(fake.endpoints(), Tls()), Wanted(members(*THREE), join="etcd-3")
+        take(etcd, steps_for(wanted, look(etcd).members), timeout=5, clock=Quick().clock())
+    assert [verb for verb, _body in fake.writes] == ["promote", "add"]
+
+
 def test_a_learner_that_does_not_catch_up_is_an_error() -> None:
     with fake_etcd(*THREE) as fake:
         fake.named("etcd-3").learner, fake.named("etcd-3").behind = True, 10**6
