@@ -297,9 +297,8 @@ class Run:
         left = actor.advance(seen.observed, seen.traffic) if draining else []
         if self._job.wait:
             self._until_gone(actor, {*left, *decision.drain})
-        for slot in self._job.restart:
-            actor.drain([slot], observe(self._lxd), "start")
-            self._until_gone(actor, {slot})
+        if self._job.restart:
+            self._renew(actor, self._job.restart)
         if not decision.drain and not draining:
             self._heal(actor, settings, decided.state)
         if not steps and not draining and self._job.warm:
@@ -317,19 +316,30 @@ class Run:
     def _heal(self, actor: Actor, settings: LoadedSettings, state: State) -> None:
         """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
 
-        A fleet of one gets a second instance meanwhile, where there may be one. Each slot is noted as done before the next one is begun.
+        Each slot is noted as done before the next one is begun.
         """
         if not self._healing.slots or not self._seen or not self._seen.primary:
             return
         _require_proxies(self._seen)
-        spare = self._spare()
-        for slot in [*actor.start(spare, self._seen.observed)] if spare else []:
-            self._said.append(f"Slot {slot} serves while the only other one is renewed.")
-        for slot in self._healing.slots:
-            actor.drain([slot], observe(self._lxd), "start")
-            self._until_gone(actor, {slot})
+
+        def done(slot: int) -> None:
             self._healing = self._healing.without(slot)
             self._record(state, settings)
+
+        self._renew(actor, self._healing.slots, done)
+
+    def _renew(self, actor: Actor, slots: t.Iterable[int], done: t.Callable[[int], None] = lambda _slot: None) -> None:
+        """Take slots out and start them anew, one after the other, until one fails.
+
+        A fleet of one gets a second instance meanwhile, where there may be one.
+        """
+        spare = self._spare()
+        for slot in [*actor.start(spare, observe(self._lxd))] if spare else []:
+            self._said.append(f"Slot {slot} serves while the only other one is renewed.")
+        for slot in slots:
+            actor.drain([slot], observe(self._lxd), "start")
+            self._until_gone(actor, {slot})
+            done(slot)
             if any(one.kind in FATAL for one in actor.failures):
                 return
         if spare:

@@ -112,6 +112,24 @@ def test_a_restart_drains_stops_and_starts_one_after_the_other() -> None:
     assert not {"user.gb.drain-deadline", "user.gb.gate-closed", "user.gb.drain-then"} & world.config("instances/botserver-1").keys()
 
 
+def test_the_only_instance_is_restarted_while_another_serves() -> None:
+    world = World()
+    world.fleet(1)
+    notes = " ".join(go(world, restart=[1])["notes"])
+    assert "Slot 2 serves while the only other one is renewed" in notes
+    assert world.effects.index("start botserver-2") < world.effects.index("stop-gate botserver-1")
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
+
+
+def test_a_restart_ends_with_the_first_that_does_not_come_back() -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.ill = {"botserver-1"}
+    with pytest.raises(ScalingError, match="Slot 1 did not come up"):
+        go(world, restart=[1, 2], health_timeout=20)
+    assert "stop botserver-2" not in world.effects
+
+
 def test_an_instance_that_does_not_become_healthy_is_set_aside_and_starts_no_cooldown() -> None:
     world = World()
     world.fleet(1)
