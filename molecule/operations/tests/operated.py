@@ -14,7 +14,7 @@ import threading
 import typing as t
 
 import yaml
-from data_tier import FIGURES, ROOT, Place, Site, changes
+from data_tier import FIGURES, MEMBERS, ROOT, Place, Site, changes
 
 #: what the tests have changed of the inventory
 NOW = ROOT / ".build/operations/now.yml"
@@ -46,17 +46,26 @@ class Operated(Site):
         file.write_text(f"{new}\n", encoding="utf-8")
         return old, new
 
-    def login(self, user: str, password: str, database: str, *, to: str, let_in: bool) -> str:
-        """Log in from another member, over the network and with TLS, as those do who must; returns what came back."""
-        elsewhere = next(name for name in ("postgres-1", "postgres-2") if name != to)
-        where = f"host={self.place.at(to)} user={user} dbname={database} sslmode=require"
+    def login(self, user: str, password: str, where: str, *, let_in: bool) -> str:
+        """Log in at the leader from another member, over the network and with TLS; returns what came back.
+
+        :param where: further parameters of libpq, such as C(dbname=botserver) or C(replication=true)
+        """
+        leader = self.leader()
+        elsewhere = next(name for name in MEMBERS if name != leader)
+        at = f"host={self.place.at(leader)} user={user} sslmode=require {where}"
         # By a file, for a password in an argument is seen by everybody.
         self.lxd.write_file(elsewhere, "/root/.pgpass", f"*:*:*:*:{password}\n".encode(), mode="0600")
         try:
-            said = (self.run if let_in else self.refused)(elsewhere, "psql", "-X", "-A", "-t", "-c", "select 1", where)
+            question = "IDENTIFY_SYSTEM" if "replication" in where else "select 1"
+            return (self.run if let_in else self.refused)(elsewhere, "psql", "-X", "-A", "-t", "-c", question, at)
         finally:
             self.run(elsewhere, "rm", "/root/.pgpass")
-        return said
+
+    def took(self, user: str, pair: tuple[str, str], where: str) -> None:
+        """Require that the new password of a pair is let in, and the old one is not."""
+        self.login(user, pair[1], where, let_in=True)
+        assert "password authentication failed" in self.login(user, pair[0], where, let_in=False)
 
     @contextlib.contextmanager
     def visited(self, what: str) -> t.Iterator[list[str]]:
