@@ -174,8 +174,14 @@ class Tier:
             recording.wait_flow("when all was done", 30)
         finally:
             seen.verdict = judge(parse(recording.stop()))
-            FIGURES[what] = words(seen.verdict)
+            self.note(what, words(seen.verdict))
         assert seen.verdict.good, FIGURES[what]
+
+    def note(self, what: str, seen: str) -> None:
+        """Keep a figure for the end of the run, and in a file for a run that does not come to its end."""
+        FIGURES[what] = seen
+        with (ROOT / ".build" / self.place.scenario / "figures.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{what}: {seen}\n")
 
     def secret(self, name: str) -> str:
         """A password as the controller keeps it."""

@@ -93,7 +93,7 @@ class Operated(Site):
         finally:
             ended.set()
             visitor.join(30)
-            FIGURES[what] = f"{len(answered)} visits were answered, {len(failed)} were not"
+            self.note(what, f"{len(answered)} visits were answered, {len(failed)} were not")
         assert not failed and len(answered) > 50, f"{FIGURES[what]}: {failed[:5]}"
 
     @staticmethod
