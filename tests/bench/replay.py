@@ -15,8 +15,10 @@ import argparse
 import concurrent.futures
 import dataclasses
 import itertools
+import math
 import os
 import pathlib
+import statistics
 import sys
 import time
 import typing as t
@@ -25,7 +27,7 @@ import yaml
 from replay_model import Result, Scaler, replay
 from replay_policies import default, hpa, nomad, ours, script, static
 from replay_svg import drawing
-from replay_traces import SHAPES, made, read
+from replay_traces import SHAPES, UNSEEN, made, read
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.options import policy_of
@@ -160,6 +162,56 @@ def frontier_lines(points: t.Sequence[Point]) -> t.Iterator[str]:
         yield f"{one.target:7.0f}%{one.ours.instances:11.2f}{few}{one.ours.reversals:17.1f}{one.reversals:11.1f}{mark}"
 
 
+# --- over seeds ----------------------------------------------------------------------------------------------------
+
+SEEDS = {"too few: ours": 26, "HPA": 8, "reversals: ours": 17, "HPA's": 8, "instances": 12, "at equal, too few": 20, "reversals": 12}
+SEEDS_HEAD = "".join(f"{words:>{width}}" for words, width in SEEDS.items()) + "   targets above HPA"
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """Ours beside HPA on a trace: both at the defaults, and the sweep.
+
+    ``few`` and ``turns`` are time with too few and reversals as a share of HPA's at equal instances, over all targets;
+    ``above`` is at how many of them ours lacks more.
+    """
+
+    ours: Result
+    hpa: Result
+    few: float
+    turns: float
+    above: int
+
+    def figures(self) -> tuple[float, ...]:
+        """What SEEDS_HEAD names; instances in per cent that are ours more."""
+        more = 100 * (self.ours.instances / self.hpa.instances - 1)
+        defaults = (self.ours.under_time, self.hpa.under_time, self.ours.reversals, self.hpa.reversals, more)
+        return (*defaults, self.few, self.turns, self.above)
+
+
+def compared(results: t.Mapping[Run, Result], start: float) -> Compared:
+    """The comparison of ours and HPA in these results."""
+    at_defaults = {run.name: one for run, one in results.items() if (run.target, run.start) == (70.0, start)}
+    points = frontier(results, start)
+    few = math.fsum(one.ours.under_time for one in points) / (math.fsum(one.under for one in points) or 1.0)
+    turns = math.fsum(one.ours.reversals for one in points) / (math.fsum(one.reversals for one in points) or 1.0)
+    above = sum(one.ours.under_time > one.under + 1e-9 for one in points)
+    return Compared(at_defaults["ours"], at_defaults["HPA"], few, turns, above)
+
+
+def over_seeds(options: argparse.Namespace) -> t.Iterator[str]:
+    """Each made shape in a line: the medians over seeds."""
+    yield SEEDS_HEAD
+    targets = (70,) if options.quick else TARGETS
+    runs = [Run(name, float(target), options.start, options.max, options.capacity) for name in ("ours", "HPA") for target in targets]
+    for kind in (*SHAPES, *UNSEEN):
+        traces = [made(kind, seed, options.days or 1.0) for seed in range(1, options.seeds + 1)]
+        found = [compared(measured(counts, runs, options.jobs), options.start).figures() for counts in traces]
+        few, hpas, turns, theirs, more, share, turned, above = (statistics.median(column) for column in zip(*found, strict=True))
+        swept = "" if options.quick else f"{share:20.2f}{turned:12.2f}{above:20.0f}"
+        yield f"{kind:12}{few:14.2f}{hpas:8.2f}{turns:17.1f}{theirs:8.1f}{more:+11.1f}%{swept}"
+
+
 def speed(count: int = 10_000) -> float:
     """Milliseconds that decide() takes for so many instances, the best of five."""
     members = tuple(
@@ -182,6 +234,7 @@ def arguments_of(arguments: t.Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("trace", nargs="*", type=pathlib.Path, help="CSV files with a header; see docs/autoscaling.md")
     parser.add_argument("--made", action="store_true", help=f"replay made shapes as well: {', '.join(SHAPES)}")
     parser.add_argument("--seed", type=int, default=1, help="of the made shapes")
+    parser.add_argument("--seeds", type=int, help=f"of made shapes only the medians over so many seeds, {', '.join(UNSEEN)} as well")
     parser.add_argument("--column", default="requests", help="the column that counts requests (default: requests)")
     parser.add_argument("--step", type=float, help="seconds between lines, for files without times")
     parser.add_argument("--days", type=float, help="only the first so many days of each trace")
@@ -225,6 +278,10 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     except (OSError, ValueError, ScalingError) as error:
         print(error, file=sys.stderr)
         return 2
+    if options.seeds:
+        for words in over_seeds(options):
+            print(words, flush=True)
+        return 0
     if not traces:
         print("No traces: name CSV files, use --made, or set GB_SHARED to the folder that holds traces/.")
         return 0

@@ -80,18 +80,31 @@ def _mean(kind: str, at: float, drift: float) -> float:
         return 10 + 80 * (at % 3600) / 3600
     if kind == "diurnal":
         return 50 - 40 * math.cos(2 * math.pi * at / 86400)
+    if kind == "levels":
+        return (30.0, 75.0, 45.0, 95.0, 12.0, 60.0)[int(at // 4000) % 6]
+    if kind == "pulses":
+        return 90.0 if at % 3600 < 420 else 30.0
+    if kind == "waves":
+        return 50 - 25 * math.cos(2 * math.pi * at / 900)
     return 40 * math.exp(drift)
 
 
 SHAPES = ("step", "ramp", "spike", "sawtooth", "diurnal", "noise")
+#: what no constant of the policy was chosen on
+UNSEEN = ("levels", "pulses", "waves", "drift", "bursts")
+#: how much of a tick's deviation from the mean the next one keeps, and what is added to it, in logarithms
+WANDERS = {"noise": (0.9, 0.13), "drift": (0.95, 0.1)}
 
 
 def made(kind: str, seed: int = 1, days: float = 1.0) -> list[float]:
-    """A made trace: Poisson arrivals around one of SHAPES; noise wanders by itself, in the mean for 150 s."""
+    """A made trace: Poisson arrivals around one of SHAPES or UNSEEN; noise wanders by itself, in the mean for 150 s, drift for
+    300 s; bursts vary by a third more from tick to tick."""
     chance, drift, counts = random.Random(f"{kind} {seed}"), 0.0, []
+    kept, added = WANDERS.get(kind, (0.0, 0.13))
     for tick in range(round(days * 86400 / STEP)):
-        drift = 0.9 * drift + chance.gauss(0, 0.13)
-        counts.append(_poisson(chance, _mean(kind, tick * STEP, drift)))
+        drift = kept * drift + chance.gauss(0, added)
+        mean = 50 * chance.gammavariate(9, 1 / 9) if kind == "bursts" else _mean(kind, tick * STEP, drift)
+        counts.append(_poisson(chance, mean))
     return counts
 
 
