@@ -11,11 +11,11 @@ import xml.etree.ElementTree
 
 import pytest
 import replay
-from replay_model import Fleet, capacity_of
+from replay_model import Fleet, Result, capacity_of
 from replay_model import replay as run
 from replay_policies import default, hpa, nomad, ours, script, static
 from replay_svg import drawing
-from replay_traces import SHAPES, made, read
+from replay_traces import SHAPES, UNSEEN, made, read
 
 STEP_UP = [5.0] * 40 + [100.0] * 400
 
@@ -38,15 +38,13 @@ def test_it_looks_as_often_as_its_interval_says() -> None:
 
 
 @pytest.mark.parametrize("seed", [2, 3])
-@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("kind", (*SHAPES, *UNSEEN))
 def test_on_made_shapes_it_lacks_no_more_than_hpa_with_as_many_instances(kind: str, seed: int) -> None:
     counts = made(kind, seed, days=0.5)
     we = run(counts, ours(default())).result()
     theirs = {replay.Run("HPA", float(target), 60.0, 10, None): run(counts, hpa(target)).result() for target in (55, 60, 65, 70, 75, 80)}
     (point,) = replay.frontier({replay.Run("ours", 70.0, 60.0, 10, None): we, **theirs}, 60.0)
-    # Noise that drifts for some minutes has neither a trend to be seen nor a variance that differences tell: the worst case.
-    slack = 1.2 if kind == "noise" else 1.0
-    assert we.under_time <= slack * point.under + 0.1, "in a thousand ticks one is no difference"
+    assert we.under_time <= point.under + 0.1, "in a thousand ticks one is no difference"
     assert we.reversals <= point.reversals + 2, "a day"
 
 
@@ -166,6 +164,28 @@ def test_your_traffic_under_your_settings(tmp_path: pathlib.Path, capsys: pytest
     assert told.count("%") > len(replay.TARGETS)
     root = xml.etree.ElementTree.parse(drawn).getroot()
     assert len(root.findall(".//{http://www.w3.org/2000/svg}polyline")) == len(replay.SWEPT)
+
+
+def test_medians_over_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay.main(["--seeds", "2", "--days", "0.02", "--quick", "--jobs", "1"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert "too few: ours" in head
+    assert [line.split()[0] for line in lines] == [*SHAPES, *UNSEEN]
+
+
+def test_ours_is_compared_with_hpa_at_equal_instances() -> None:
+    def result(under: float, reversals: float, instances: float) -> Result:
+        return Result(under, 0.0, 0.0, 0.0, reversals, instances)
+
+    hpa_at = {60.0: result(1.0, 40.0, 5.0), 70.0: result(3.0, 20.0, 4.0)}
+    ours_at = {60.0: result(1.5, 15.0, 4.5), 70.0: result(2.5, 15.0, 4.2)}
+    found = {
+        replay.Run(name, target, 60.0, 10, None): one for name, at in (("HPA", hpa_at), ("ours", ours_at)) for target, one in at.items()
+    }
+    one = replay.compared(found, 60.0)
+    # At 4.5 instances HPA lacks 2 % of the time with 30 reversals, at 4.2 2.6 % with 24.
+    assert (one.few, one.turns, one.above) == pytest.approx((4.0 / 4.6, 30 / 54, 0))
+    assert one.figures()[4] == pytest.approx(5.0)
 
 
 def test_a_wrong_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

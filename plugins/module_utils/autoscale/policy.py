@@ -106,7 +106,7 @@ def _recommended(view: View) -> int | None:
 def _seen(view: View, proposal: Proposal, start: t.Sequence[int]) -> Seen:
     whole = [metric for metric in view.metrics if metric.moves and metric.known]
     return Seen(
-        totals={metric.name: total_of(metric) for metric in whole},
+        totals={metric.name: total_of(view.facts.time, metric, view.history.loads) for metric in whole},
         need=view.demands[0].need if view.demands else None,
         window=view.policy.calm,
         unhealthy=frozenset(one.slot for one in view.members if one.ready is False),

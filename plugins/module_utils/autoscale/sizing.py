@@ -6,15 +6,17 @@
 The forecast of a metric's total over the fleet has three parts, each from the history of ticks:
 
 - its level, the mean of the last LEVEL seconds: one tick alone is mostly noise;
-- its trend, extrapolated to when an instance started now serves: the slope over the last TREND seconds as far as it is
-  beyond SURE standard errors, so that noise has no trend; a falling load is not extrapolated. The trend never claims more
-  than the load has risen in as long a time, or since it is known, by SURE standard errors: the first few points of a step
-  lie on a line that leads anywhere, and one that is over has no trend;
+- its trend, extrapolated to when an instance started now serves: the lower bound of Theil and Sen's slope. Of the slopes
+  between all pairs of ticks of the last TREND seconds it is the one that more than half of them exceed, by SURE standard
+  errors of Kendall's count (Sen 1968). So noise has no trend, and a step, which is a rise between some of the pairs, hardly
+  one. It never claims more than the load has risen in as long a time, or since it is known: the first points of a series
+  may lie on a line that leads anywhere, and a step that is over has no trend. A falling load is not extrapolated;
 - a margin of ``policy.margin`` standard deviations of the noise, which is measured by what follows on what: differences
-  of neighbouring ticks know nothing of trends. The largest tenth are steps of the load and no noise. As long as fewer than
-  FEW of them are known, the noise is taken for at least a share UNSURE of the level.
+  of neighbouring ticks, around the one in the middle, as what the trend explains is no noise. The largest fifth are steps
+  of the load and no noise. As long as fewer than FEW of them are known, the noise is taken for at least a share UNSURE of
+  the level, its variance less with each that is known.
 
-As margin and trend are in it, the forecast may use the target's tolerance, but no more than a quarter of what is left to
+As margin and trend are in it, the forecast may use the target's tolerance, but no more than a fifth of what is left to
 the limit: queues grow without bound towards it. Only what came before this tick measures the noise. So a higher reading
 never gives a smaller size.
 """
@@ -24,22 +26,23 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import statistics
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History, Load, Metric, Policy
 
-#: seconds
+#: seconds that are looked back on
 LEVEL, TREND, NOISE = 30.0, 300.0, 600.0
-#: standard errors that a slope must be beyond to count
-SURE = 1.5
-#: per cent of a limit from which on it is not seen what is asked for but what is given; demand is then taken to be larger
-SATURATED, BEYOND = 97.0, 2.0
+#: ticks from which on there is a trend, and standard errors that it must be beyond to count
+SOME, SURE = 4, 2.0
+#: per cent of a limit from which on it is not seen what is asked for but what is given, and seconds before it that are compared
+SATURATED, BEFORE = 97.0, 60.0
 #: the share of differences that is noise; and what a normal distribution's deviation is cut by without the rest
-QUIET, CUT = 0.9, 1.25
+QUIET, CUT = 0.8, 1.5
 #: differences that must be known before the noise is believed, and what share of the level it is taken for until then
 FEW, UNSURE = 8, 0.4
 #: per cent of CPU that there are, and the share of those above the target that a forecast may use
-LIMIT, REACH = 100.0, 0.25
+LIMIT, REACH = 100.0, 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +90,14 @@ def demands(time: float, metrics: t.Sequence[Metric], policy: Policy, history: H
     return tuple(sorted(found, key=lambda demand: -demand.need))
 
 
-def total_of(metric: Metric) -> float:
-    """What the fleet is asked for; more than it is seen to do where it is at its limits."""
-    return (metric.total or 0.0) * (BEYOND if _saturated(metric) else 1.0)
+def total_of(time: float, metric: Metric, loads: t.Sequence[Load]) -> float:
+    """What the fleet is asked for. At its limits that is more than it is seen to do: a load that has risen to them in the
+    last minute is taken to rise as much again, and one of which nothing is known for twice as much."""
+    total = metric.total or 0.0
+    if not _saturated(metric):
+        return total
+    before = [one.totals[metric.name] for one in loads if metric.name in one.totals and time - BEFORE <= one.time < time]
+    return total + max(total - _mean(before), 0.0)
 
 
 def _saturated(metric: Metric) -> bool:
@@ -97,43 +105,45 @@ def _saturated(metric: Metric) -> bool:
 
 
 def _demand(time: float, metric: Metric, target: float, policy: Policy, loads: t.Sequence[Load]) -> Demand:
-    now = total_of(metric)
+    now = total_of(time, metric, loads)
     past = [(one.time, one.totals[metric.name]) for one in loads if metric.name in one.totals and time - NOISE <= one.time < time]
     recent = [value for at, value in past if at > time - LEVEL]
     level = (math.fsum(recent) + now) / (len(recent) + 1)
-    noise = _noise([value for _at, value in past], level)
     age = math.fsum(time - at for at, _value in past[len(past) - len(recent) :]) / (len(recent) + 1)
-    slope = _slope([(at, value) for at, value in past if at >= time - TREND] + [(time, now)], noise)
     ahead = policy.start_time + policy.interval / 2 + age
-    before = _around(time - age - ahead, past)
-    risen = level - math.fsum(before) / len(before) + SURE * noise * math.sqrt(1 / len(before) + 1 / (len(recent) + 1)) if before else 0.0
-    trend = min(slope * ahead, max(risen, 0.0))
+    slope = _slope([*((at, value) for at, value in past if at >= time - TREND), (time, now)])
+    trend = min(slope * ahead, max(level - _around(time - age - ahead, past), 0.0)) if past else 0.0
+    margin = policy.margin * _noise([value for _at, value in past], level)
     slack = policy.tolerance_out if metric.name != "cpu" else min(policy.tolerance_out, REACH * (LIMIT - target) / target)
-    return Demand(metric, target, now, level, trend, policy.margin * noise, _saturated(metric), slack)
+    return Demand(metric, target, now, level, trend, margin, _saturated(metric), slack)
 
 
-def _around(moment: float, points: t.Sequence[tuple[float, float]]) -> list[float]:
-    """The values of as long a time around a moment as a level is the mean of; where nothing is known of it, the oldest one."""
-    found = [value for at, value in points if abs(at - moment) <= LEVEL / 2]
-    return found or [value for _at, value in points[:1]]
+def _mean(values: t.Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0
+
+
+def _around(moment: float, points: t.Sequence[tuple[float, float]]) -> float:
+    """The level at a moment, which is the oldest value that is known if nothing is known of it. There is at least one point."""
+    return _mean([value for at, value in points if abs(at - moment) <= LEVEL / 2] or [points[0][1]])
 
 
 def _noise(values: t.Sequence[float], level: float) -> float:
-    """The standard deviation of the noise in a series whose trend is slow against its ticks."""
-    squares = sorted((after - before) ** 2 for before, after in itertools.pairwise(values))
-    unsure = UNSURE * level if len(squares) < FEW else 0.0
-    if len(squares) < 2:
+    """The standard deviation of the noise around the trend of a series; of a short one at least what it might well be."""
+    changes = [after - before for before, after in itertools.pairwise(values)]
+    unsure = UNSURE * level * math.sqrt(max(1 - len(changes) / FEW, 0.0))
+    if len(changes) < 2:
         return unsure
-    kept = squares[: math.ceil(QUIET * len(squares))]
+    usual = statistics.median_low(changes)
+    squares = sorted((change - usual) ** 2 for change in changes)
+    kept = squares[: max(int(QUIET * len(squares)), 1)]
     return max(CUT * math.sqrt(math.fsum(kept) / len(kept) / 2), unsure)
 
 
-def _slope(points: t.Sequence[tuple[float, float]], noise: float) -> float:
-    """Units per second by least squares, as far as it is beyond what noise of that size could feign; never below 0."""
-    if len(points) < 4:
+def _slope(points: t.Sequence[tuple[float, float]]) -> float:
+    """Units per second by which a series surely rises; never below 0."""
+    count = len({at for at, _value in points})
+    if count < SOME:
         return 0.0
-    middle = math.fsum(at for at, _value in points) / len(points)
-    mean = math.fsum(value for _at, value in points) / len(points)
-    spread = math.fsum((at - middle) ** 2 for at, _value in points)
-    slope = math.fsum((at - middle) * (value - mean) for at, value in points) / spread
-    return max(slope - SURE * noise / math.sqrt(spread), 0.0)
+    slopes = sorted((value - before) / (at - then) for (then, before), (at, value) in itertools.combinations(points, 2) if at > then)
+    error = math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+    return max(slopes[max(math.floor((len(slopes) - SURE * error) / 2), 0)], 0.0)

@@ -279,8 +279,8 @@ def test_every_rule_and_guard_has_a_row() -> None:
 
 
 def test_reason_of_a_step_out_says_what_was_seen_and_what_follows() -> None:
-    assert make(even(1, cpu=90.0, requests=1300.0), memory=None).reason == (
-        "Requests 1300/min of 1000/min (in all 1300/min now) needs 2 instances; CPU 90 % of 70 % (in all 90 % now) needs 2 instances: "
+    assert make(even(1, cpu=88.0, requests=1300.0), memory=None).reason == (
+        "Requests 1300/min of 1000/min (in all 1300/min now) needs 2 instances; CPU 88 % of 70 % (in all 88 % now) needs 2 instances: "
         "start slot 2, 1 to 2 instances; looked at again in 30 s."
     )
 
