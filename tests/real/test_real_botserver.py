@@ -27,6 +27,7 @@ REAL = os.environ.get("GB_BOTSERVER_URL", "")
 PROJECT, BOTSERVER, BACKEND = "gb-real", "botserver-1", "backend-1"
 DATABASE = "postgresql@15-main"
 GATE = ("gb-gate.socket", "gb-gate.service")
+ENVIRONMENT, ERRORS = "/opt/gbo/bin/.env", "/opt/gbo/logs/err.log"
 PATIENCE = 60.0
 
 pytestmark = pytest.mark.skipif(not REAL, reason="no real botserver: GB_BOTSERVER_URL names none (make real brings one up)")
@@ -133,3 +134,15 @@ def test_sigterm_ends_it_at_once_and_cuts_websockets_without_a_word() -> None:
             while True:
                 channel.recv(PATIENCE)
     assert closed.value.rcvd is None
+
+
+def test_systemd_does_not_start_it_without_a_vault() -> None:
+    healthy()
+    inside(BOTSERVER, "sed", "-i.kept", "/^VAULT_ADDR=/d", ENVIRONMENT)
+    try:
+        inside(BOTSERVER, "systemctl", "restart", "botserver")
+        shown = inside(BOTSERVER, "systemctl", "show", "botserver", "--property", "ActiveState,Result,MainPID").splitlines()
+        assert sorted(shown) == ["ActiveState=inactive", "MainPID=0", "Result=exec-condition"]
+        assert "which names no Vault on another machine" in inside(BOTSERVER, "tail", "-n", "3", ERRORS)
+    finally:
+        inside(BOTSERVER, "mv", f"{ENVIRONMENT}.kept", ENVIRONMENT)

@@ -23,9 +23,11 @@ ALLOWANCE = "limits.cpu.allowance"
 KEPT_CPU, KEPT_DISK = "user.gb.drill.cpu", "user.gb.drill.disk"
 #: there was no limit; its disk was that of its profile
 UNBOUNDED, PROFILE = "none", "profile"
-#: MiB that a disk which is to be filled is given beyond what it holds
-SPARE = 32
-BALLAST = "/var/lib/postgresql/gb-drill-ballast"
+#: MiB of a file that makes room again when it goes, and at the most of the one that fills what is left
+BALLAST = 64
+#: MiB that a quota is above what du counts, so that LXD itself can still note it on that disk
+SLACK = 16
+BALLASTS = ("/var/lib/postgresql/gb-drill-ballast", "/var/lib/postgresql/gb-drill-last")
 PATRONICTL = "patronictl -c /etc/patroni/config.yml"
 SHELL: t.Mapping[str, str] = {
     "kill-postgres": "kill -9 $(head -n 1 /var/lib/postgresql/*/main/postmaster.pid)",
@@ -36,9 +38,11 @@ SHELL: t.Mapping[str, str] = {
     ),
     "kill-etcd": "systemctl kill --signal=KILL --kill-who=main etcd.service",
     "mend": "nft list tables | grep -q 'inet gb_drill' && nft delete table inet gb_drill || true",
+    # What is random is not compressed.
+    "weigh": f"dd if=/dev/urandom of={BALLASTS[0]} bs=1M count={BALLAST} status=none && sync",
     # It ends with no space left, as it shall.
-    "fill": f"fallocate -l {2 * SPARE}MiB {BALLAST} || dd if=/dev/urandom of={BALLAST} bs=1M count={2 * SPARE} 2>/dev/null; sync",
-    "clear": f"rm -f {BALLAST}",
+    "fill": f"dd if=/dev/urandom of={BALLASTS[1]} bs=1M count={BALLAST} 2>/dev/null; sync",
+    "clear": f"rm -f {' '.join(BALLASTS)} && sync",
 }
 
 
@@ -123,13 +127,19 @@ class Steps:
         replace(self.lxd, f"instances/{step.target}", as_before)
 
     def _fill(self, step: Step) -> None:
-        """Give the instance a quota a little above what it holds, and fill that; the host's pool never notices."""
+        """Give the instance a quota of what it holds, a ballast included, and fill the rest; the host's pool never notices.
+
+        btrfs lifts no quota of a disk that is full: what can be taken away again has to be in it before.
+        """
         there = self.lxd.get(f"instances/{step.target}")[0]
         root = there["expanded_devices"]["root"]
         driver = self.lxd.get(f"storage-pools/{root['pool']}")[0]["driver"]
         if driver == "dir":
             raise Refused(f"The pool {root['pool']} is of the driver dir, which knows no quota: a disk that is full would be the host's.")
-        sized = {**root, "size": f"{self._used(step.target) // 2**20 + SPARE}MiB"}
+        self._shell(step.target, SHELL["weigh"], str(step))
+        # du ends with 1 where a file went away while it counted. LXD's own count leaves out what the instance shares with its image.
+        held = self._shell(step.target, "du -sxBM / || test $? -eq 1", "count what is on the disk").split()[0]
+        sized = {**root, "size": f"{int(held.rstrip('M')) + SLACK}MiB"}
 
         def bounded(now: Body) -> Body:
             own = now["devices"].get("root", {})
@@ -139,15 +149,8 @@ class Steps:
         replace(self.lxd, f"instances/{step.target}", bounded)
         self._shell(step.target, SHELL["fill"], str(step))
 
-    def _used(self, name: str) -> int:
-        """Bytes on the disk of an instance. LXD does not tell them on btrfs as long as there is no quota."""
-        told = self.lxd.get(f"instances/{name}/state")[0]["disk"] or {}
-        usage = int(told.get("root", {}).get("usage", 0))
-        # du ends with 1 where a file went away while it counted.
-        return usage or int(self._shell(name, "du -sxB1 / || test $? -eq 1", "count what is on the disk").split()[0])
-
     def _clear(self, step: Step) -> None:
-        # First what fills it: btrfs does not even lift the quota of a disk that is full.
+        # First what fills it, see _fill.
         self._shell(step.target, SHELL["clear"], str(step))
 
         def as_before(now: Body) -> Body:
