@@ -39,7 +39,7 @@ options:
     description:
       - What happens, in turns. One or more of V(switchover), V(power-off), V(freeze), V(kill-postgres), V(kill-patroni), V(kill-both),
         V(kill-etcd-leader), V(power-off-both-leaders), V(etcd-majority), V(cut), V(cut-in), V(cut-out), V(cut-etcd), V(cut-clients),
-        V(disk-full), V(starve), V(succession), V(while-reinit), V(while-switchover).
+        V(disk-full), V(starve), V(busy), V(succession), V(while-reinit), V(while-switchover).
     type: list
     elements: str
     required: true

@@ -57,6 +57,11 @@ class Cluster:
         """The name of the primary; "" if there is none."""
         return next((one.name for one in self.members if one.leads), "")
 
+    @property
+    def timeline(self) -> int | None:
+        """The timeline of the primary, which each promotion makes anew."""
+        return next((one.timeline for one in self.members if one.leads), None)
+
     def names(self, component: str) -> list[str]:
         """The instances of a component, in order."""
         return sorted(name for name in self.instances if name.rpartition("-")[0] == component)

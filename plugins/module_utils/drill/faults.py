@@ -16,7 +16,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 Verb = t.Literal[
     "stop", "start", "freeze", "unfreeze", "kill-postgres", "kill-patroni", "kill-both", "kill-etcd", "cut", "mend", "starve", "feed",
-    "fill", "clear", "switchover", "reinit", "new-leader",
+    "burden", "fill", "clear", "switchover", "reinit", "new-leader", "kill-etcd-leaders",
 ]  # fmt: skip
 
 
@@ -43,6 +43,7 @@ class Fault:
     :param target: the instance that is hit where nobody names one
     :param recovers: whether writes are to be acknowledged again while it lasts
     :param limit: seconds that the outage may last at p95; None where the fault itself keeps writers out
+    :param stays: whether the lead has to stay where it is, because nothing happens that is a reason to move it
     """
 
     title: str
@@ -51,6 +52,7 @@ class Fault:
     hold: float = 3.0
     limit: float | None = None
     recovers: bool = True
+    stays: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Planned:
     hold: float
     limit: float | None
     recovers: bool = True
+    stays: bool = False
 
 
 def plan(name: str, cluster: Cluster, target: str | None = None) -> Planned:
@@ -85,10 +88,10 @@ def plan(name: str, cluster: Cluster, target: str | None = None) -> Planned:
     undo = [UNDO[step.verb] for step in steps if step.verb in UNDO]
     hit_by = [step.target for step in steps if step.verb in UNDO]
     heal = tuple(dict.fromkeys(Step(verb, where) for verb, where in zip(undo, hit_by, strict=True)))
-    return Planned(name, hit, tuple(steps), heal, fault.hold, fault.limit, fault.recovers)
+    return Planned(name, hit, tuple(steps), heal, fault.hold, fault.limit, fault.recovers, fault.stays)
 
 
-UNDO: t.Mapping[Verb, Verb] = {"stop": "start", "freeze": "unfreeze", "cut": "mend", "starve": "feed", "fill": "clear"}
+UNDO: t.Mapping[Verb, Verb] = {"stop": "start", "freeze": "unfreeze", "cut": "mend", "starve": "feed", "burden": "feed", "fill": "clear"}
 
 
 def _primary(cluster: Cluster) -> str:
@@ -139,6 +142,12 @@ def _while_switchover(cluster: Cluster, hit: str) -> list[Step]:
     return [Step("switchover", hit, ("without waiting",)), Step("kill-both", hit)]
 
 
+def _busy(cluster: Cluster, hit: str) -> list[Step]:
+    """Every member has to make do with little, and etcd loses one leader after the other meanwhile."""
+    members = [*cluster.names(POSTGRES), *cluster.names(ETCD)]
+    return [*(Step("burden", name) for name in members), Step("kill-etcd-leaders", hit)]
+
+
 ALL, BOTH = (POSTGRES, ETCD, CLIENT), ("in", "out")
 #: seconds; the bars of a crashed node and of a planned switchover
 CRASH, PLANNED = 10.0, 2.5
@@ -150,7 +159,7 @@ FAULTS: t.Mapping[str, Fault] = {
     "kill-postgres": Fault("PostgreSQL is killed", _only("kill-postgres"), _primary, limit=CRASH),
     "kill-patroni": Fault("Patroni is killed, PostgreSQL lives on", _only("kill-patroni"), _primary, limit=CRASH),
     "kill-both": Fault("Patroni and PostgreSQL are killed", _only("kill-both"), _primary, limit=CRASH),
-    "kill-etcd-leader": Fault("the leader of etcd is killed", _only("kill-etcd"), _etcd, hold=8, limit=CRASH),
+    "kill-etcd-leader": Fault("the leader of etcd is killed", _only("kill-etcd"), _etcd, hold=8, limit=CRASH, stays=True),
     "power-off-both-leaders": Fault("the leader of etcd and the primary lose their power", _with_etcd, _primary),
     "etcd-majority": Fault("two of three members of etcd lose their power", _majority, _etcd, hold=15),
     "cut": Fault("nothing passes to and from the primary", _cut(ALL, *BOTH), _primary, limit=CRASH),
@@ -160,6 +169,7 @@ FAULTS: t.Mapping[str, Fault] = {
     "cut-clients": Fault("the primary and its clients are apart", _cut((CLIENT,), *BOTH), _primary, hold=8, recovers=False),
     "disk-full": Fault("the primary's disk is full", _only("fill"), _primary, hold=10),
     "starve": Fault("the primary gets next to no CPU", _only("starve"), _primary, hold=20),
+    "busy": Fault("all members get little CPU, and etcd loses its leader again and again", _busy, _primary, limit=CRASH, stays=True),
     "succession": Fault("the primary, and its follower as soon as it leads", _succession, _primary),
     "while-reinit": Fault("the primary is killed while a standby copies it", _while_reinit, _primary),
     "while-switchover": Fault("the primary is killed in the middle of a switchover", _while_switchover, _primary),

@@ -116,9 +116,13 @@ class Round:
             problems += self._noted(lambda: self._writes_flow("after healing"))
             log = self._recording.stop()
         verdict = judging.judge(parse(log))
-        after = self.look().leader
+        after = self.look()
+        if planned.stays and (after.leader, after.timeline) != (before.leader, before.timeline):
+            problems.append(f"The lead was moved for no good reason, from {before.leader} to {after.leader or 'nobody'}.")
         within = None if planned.limit is None else verdict.outage <= planned.limit
-        return Result(planned.name, planned.target, injected, round(healed, 1), before.leader, after, verdict, tuple(problems), log, within)
+        return Result(
+            planned.name, planned.target, injected, round(healed, 1), before.leader, after.leader, verdict, tuple(problems), log, within,
+        )  # fmt: skip
 
     def _heal(self, planned: Planned) -> list[str]:
         """Undo every step, whatever becomes of the others; returns what could not be undone."""

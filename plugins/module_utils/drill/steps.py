@@ -16,8 +16,10 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import Body, replace
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
 
-#: CPU that a starved instance has left
-STARVED = "2ms/100ms"
+#: CPU that a starved instance has left, and one on a host that is busy
+STARVED, BURDENED = "2ms/100ms", "20ms/100ms"
+#: how often etcd loses its leader, and seconds from one to the next, in which Patroni has several loops
+LEADERS_LOST, BETWEEN_LEADERS = 6, 8.0
 ALLOWANCE = "limits.cpu.allowance"
 #: what an instance had before a drill changed it: its share of the processor and the size of its disk, or one of the words below
 KEPT_CPU, KEPT_DISK = "user.gb.drill.cpu", "user.gb.drill.disk"
@@ -62,8 +64,9 @@ class Steps:
         """
         special: dict[str, t.Callable[[Step], None]] = {
             "stop": self._power, "start": self._power, "freeze": self._power, "unfreeze": self._power, "cut": self._cut,
-            "starve": self._starve, "feed": self._feed, "fill": self._fill, "clear": self._clear, "new-leader": self._new_leader,
-            "switchover": self._switchover, "reinit": self._reinit,
+            "starve": self._starve, "burden": self._starve, "feed": self._feed, "fill": self._fill, "clear": self._clear,
+            "new-leader": self._new_leader, "switchover": self._switchover, "reinit": self._reinit,
+            "kill-etcd-leaders": self._kill_etcd_leaders,
         }  # fmt: skip
         if step.verb in special:
             special[step.verb](step)
@@ -110,7 +113,7 @@ class Steps:
             config = dict(now["config"])
             # LXD keeps no key that is empty.
             config.setdefault(KEPT_CPU, config.get(ALLOWANCE, UNBOUNDED))
-            return {**now, "config": {**config, ALLOWANCE: STARVED}}
+            return {**now, "config": {**config, ALLOWANCE: STARVED if step.verb == "starve" else BURDENED}}
 
         replace(self.lxd, f"instances/{step.target}", starved)
 
@@ -164,6 +167,19 @@ class Steps:
             return {**now, "devices": devices, "config": config}
 
         replace(self.lxd, f"instances/{step.target}", as_before)
+
+    def _kill_etcd_leaders(self, step: Step) -> None:
+        for _again in range(LEADERS_LOST):
+            now = wait_for(
+                "etcd to have a leader",
+                lambda: seen.look(self.lxd, self.subnet),
+                lambda now: bool(now.etcd_leader),
+                timeout=60,
+                describe=lambda now: "; ".join(now.problems()),
+                clock=self.clock,
+            )
+            self._shell(now.etcd_leader, SHELL["kill-etcd"], str(step))
+            self.clock.sleep(BETWEEN_LEADERS)
 
     def _new_leader(self, step: Step) -> None:
         wait_for(

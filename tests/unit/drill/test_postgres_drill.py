@@ -21,7 +21,13 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.drill.options 
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.recording import flow
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.report import page
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.round import Drill, Result, Round
-from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps import ALLOWANCE, KEPT_DISK, STARVED, Steps
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps import (
+    ALLOWANCE,
+    KEPT_DISK,
+    LEADERS_LOST,
+    STARVED,
+    Steps,
+)
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.history.judge import judge
 from ansible_collections.generalbots.scaling.plugins.module_utils.history.log import parse
@@ -84,6 +90,13 @@ def test_the_playbook_names_every_fault() -> None:
         ("cut-in", ["cut postgres-2 from postgres-1, postgres-3, etcd-1, etcd-2, etcd-3, botserver (in)"]),
         ("cut-etcd", ["cut postgres-2 from etcd-1, etcd-2, etcd-3 (in) (out)"]),
         ("while-reinit", ["reinit postgres-1", "kill-both postgres-2"]),
+        (
+            "busy",
+            [
+                *(f"burden {one}" for one in ("postgres-1", "postgres-2", "postgres-3", "etcd-1", "etcd-2", "etcd-3")),
+                "kill-etcd-leaders postgres-2",
+            ],
+        ),
     ],
 )
 def test_what_a_fault_does(name: str, steps: list[str]) -> None:
@@ -282,11 +295,12 @@ class Writing(FakeLxd):
         return LOG.encode()
 
 
-def whole_round(lxd: Writing, fault: str) -> Result:
+def whole_round(lxd: Writing, fault: str, before: Cluster | None = None) -> Result:
     clock = Clock(time.monotonic, lambda seconds: time.sleep(min(seconds, 0.1)))
     how = Drill("10.87.0.0/24", "botserver-1", {"host": "127.0.0.1", "password": "OnlyInTheFile"}, recover=5, heal=5)
     one = Round(lxd, how, clock, lambda: 0.5)  # type: ignore[arg-type]
-    return one.run(*one.plan(fault, None))
+    planned, now = one.plan(fault, None)
+    return one.run(planned, before or now)
 
 
 def test_a_round_records_breaks_heals_and_judges() -> None:
@@ -312,6 +326,16 @@ def test_what_was_done_is_undone_when_the_fault_cannot_be_injected() -> None:
     commands = [command for _instance, command in lxd.commands]
     assert any("nft delete table inet gb_drill" in command for command in commands)
     assert commands[-2:] == ["systemctl stop gb-drill.service", "rm -rf /run/gb-drill"]
+
+
+@pytest.mark.parametrize(("earlier", "problems"), [(0, 0), (1, 1)], ids=["it stayed", "it was away"])
+def test_a_lead_that_moves_for_no_reason_is_a_problem(earlier: int, problems: int) -> None:
+    lxd = Writing()
+    now = look(lxd, "10.87.0.0/24")  # type: ignore[arg-type]
+    members = tuple(dataclasses.replace(one, timeline=(one.timeline or 0) - earlier) for one in now.members)
+    found = whole_round(lxd, "busy", dataclasses.replace(now, members=members))
+    assert len([problem for problem in found.problems if "for no good reason" in problem]) == problems
+    assert len([command for name, command in lxd.commands if name == "etcd-3" and "systemctl kill" in command]) == LEADERS_LOST
 
 
 class FakeRound:
