@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What control-1 is handed, so that the instances it starts are those that site.yml would have started."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PASSWORD = "OnlyInVault1"
+SITES: dict[str, dict[str, t.Any]] = {
+    "with a database of its own": {"botserver_demo": True, "gb_postgres_members": 3, "postgres_user_password": PASSWORD},
+    "with secrets in Vault": {
+        "botserver_binary": "https://example.com/botserver",
+        "botserver_binary_checksum": "sha256:" + 64 * "0",
+        "botserver_vault_addr": "https://vault.example:8200",
+        "botserver_vault_token": "s.read",
+        "botserver_vault_secrets": {"gbo/cache": {"password": PASSWORD}},
+        "botserver_environment_extra": {"RUST_LOG": "info"},
+    },
+}
+
+
+def compute(into: pathlib.Path) -> list[dict[str, t.Any]]:
+    """Tasks that compute the environment of new instances and write it to a file."""
+    role = {"name": "generalbots.scaling.botserver", "tasks_from": "environment"}
+    return [{"ansible.builtin.include_role": role}, write("{{ botserver_environment }}", into)]
+
+
+def write(value: str, into: pathlib.Path, **variables: t.Any) -> dict[str, t.Any]:
+    return {"ansible.builtin.copy": {"content": value, "dest": str(into), "mode": "0600"}, "vars": variables}
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_control_1_gives_a_new_instance_the_environment_that_site_yml_gives_it(site: str, tmp_path: pathlib.Path) -> None:
+    plays = yaml.safe_load((ROOT / "playbooks/site.yml").read_text(encoding="utf-8"))
+    [computes, configures] = next(play["tasks"] for play in plays if play.get("hosts") == "control")
+    wanted, handed, found = tmp_path / "wanted.json", tmp_path / "handed.json", tmp_path / "found.json"
+    common = {"hosts": "localhost", "gather_facts": False}
+    python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    roles_own = str(ROOT / "roles/autoscaler/vars/main.yml")
+    hand_over = write("{{ __autoscaler_handed | combine(__autoscaler_own) | to_json }}", handed, **configures["vars"])
+    play = [
+        {**common, "vars": {**python, **SITES[site]}, "tasks": compute(wanted)},
+        {**common, "vars": {**python, **SITES[site]}, "vars_files": [roles_own], "tasks": [computes, hand_over]},
+        {**common, "vars": python, "tasks": [{"ansible.builtin.include_vars": {"file": str(handed)}}, *compute(found)]},
+    ]
+    (tmp_path / "play.json").write_text(json.dumps(play), encoding="utf-8")
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", str(tmp_path / "play.json")]
+    environment = os.environ | {"ANSIBLE_LOCALHOST_WARNING": "false"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(wanted.read_text())["GB_SECRETS"]
+    assert json.loads(found.read_text()) == json.loads(wanted.read_text())
+    assert PASSWORD not in handed.read_text(), "control-1 has no use for it"
