@@ -297,65 +297,62 @@ class Run:
         left = actor.advance(seen.observed, seen.traffic) if draining else []
         if self._job.wait:
             self._until_gone(actor, {*left, *decision.drain})
-        if self._job.restart:
-            self._renew(actor, self._job.restart)
+        if self._job.restart and not self._renew(actor, self._job.restart, decided.state, settings):
+            return
         if not decision.drain and not draining:
-            self._heal(actor, settings, decided.state)
+            self._heal(actor, decided.state, settings)
         if not steps and not draining and self._job.warm:
             # In idle time one warm slot is made or renewed, so that the next tick is not kept waiting.
             actor.keep_warm(seen.observed, self._job.warm, 1)
 
     def _plan_healing(self, keys: store.Keys, seen: Seen) -> None:
-        """What a failover of the database leaves to be done; what is renewed by hand anyway is not renewed twice."""
+        """What a failover of the database leaves to be done."""
         before, note = failover.from_text(keys.get(failover.KEY))
         self._healing, words = failover.plan(before, seen.primary, self._slots(seen.observed, "active"))
-        for slot in self._job.restart:
-            self._healing = self._healing.without(slot)
         self._said += [text for text in (note, words) if text]
 
-    def _heal(self, actor: Actor, settings: LoadedSettings, state: State) -> None:
-        """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
-
-        Each slot is noted as done before the next one is begun.
-        """
+    def _heal(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
+        """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database."""
         if not self._healing.slots or not self._seen or not self._seen.primary:
             return
         _require_proxies(self._seen)
+        self._renew(actor, self._healing.slots, state, settings)
 
-        def done(slot: int) -> None:
-            self._healing = self._healing.without(slot)
-            self._record(state, settings)
+    def _renew(self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings) -> bool:
+        """Take slots out and start them anew, one after the other, until one fails; returns whether all were.
 
-        self._renew(actor, self._healing.slots, done)
-
-    def _renew(self, actor: Actor, slots: t.Iterable[int], done: t.Callable[[int], None] = lambda _slot: None) -> None:
-        """Take slots out and start them anew, one after the other, until one fails.
-
-        A fleet of one gets a second instance meanwhile, where there may be one.
+        Each slot is noted as done before the next one is begun. A fleet of one gets a second instance meanwhile, where there may be one.
         """
-        spare = self._spare()
-        for slot in [*actor.start(spare, observe(self._lxd))] if spare else []:
-            self._said.append(f"Slot {slot} serves while the only other one is renewed.")
+        told, spare = len(actor.failures), self._spare(slots)
+        standing_in = actor.start(spare, observe(self._lxd)) if spare else []
+        if spare and not standing_in and self._job.restart:
+            # What it did not come up with is what the only one that serves would be started with.
+            return False
+        self._said += [f"Slot {slot} serves while the only other one is renewed." for slot in standing_in]
         for slot in slots:
             actor.drain([slot], observe(self._lxd), "start")
             self._until_gone(actor, {slot})
-            done(slot)
-            if any(one.kind in FATAL for one in actor.failures):
-                return
-        if spare:
-            actor.drain(spare, observe(self._lxd), self._job.how.keeps)
-            self._until_gone(actor, {*spare})
+            self._healing = self._healing.without(slot)
+            self._record(state, settings)
+            if any(one.kind in FATAL for one in actor.failures[told:]):
+                return False
+        if standing_in:
+            actor.drain(standing_in, observe(self._lxd), self._job.how.keeps)
+            self._until_gone(actor, {*standing_in})
+        return True
 
-    def _spare(self) -> list[int]:
-        """A slot to start before the only one that serves is taken out; none where others serve, or where there may be no other."""
-        observed = observe(self._lxd)
-        active, limit = self._slots(observed, "active"), self._job.how.spec.max_slots
-        if len(active) != 1:
+    def _spare(self, slots: t.Collection[int]) -> list[int]:
+        """A slot to start before the only one that serves is taken out; none where others serve, or where there is no other to be had."""
+        limit = self._job.how.spec.max_slots
+        now = fleet.slots(observe(self._lxd), limit)
+        if len(now["active"]) != 1 or now["active"][0] not in slots:
             return []
-        if limit < 2:
-            self._said.append("There may be one instance only (scale-max-instances), so visitors wait while it is renewed.")
-            return []
-        return [slot for slot in fleet.choose_slots(observed, self._job.how.spec, None, 2) if slot not in active][:1]
+        others = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= limit)
+        if not others:
+            held = {name: now[name] for name in ("draining", "failed") if now[name]}
+            why = f"other slots are held: {held}" if held else f"scale-max-instances is {limit}"
+            self._said.append(f"There is no second instance to be had ({why}), so visitors wait while the only one is renewed.")
+        return others[:1]
 
     def _leaving(self, decision: Decision) -> dict[str, list[int]]:
         """The slots to drain by what becomes of them: those that were replaced because they were ill are kept for inspection."""

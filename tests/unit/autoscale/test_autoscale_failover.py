@@ -13,6 +13,7 @@ from fleet_world import Killed, World, job, ports
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.failover import Healing, from_text, plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 
 BEFORE, AFTER = "postgres-1 4 2026-01-01T00:00:00+00:00", "postgres-2 5 2026-01-02T00:00:00+00:00"
 
@@ -149,6 +150,15 @@ def test_what_is_renewed_by_hand_is_not_renewed_twice() -> None:
     world.primary = AFTER
     go(world, restart=[1])
     assert renewed(world) == ["botserver-1", "botserver-2"]
+
+
+def test_what_a_restart_did_not_come_to_is_renewed_later() -> None:
+    world = site(1, 2)
+    world.primary, world.ill = AFTER, {"botserver-1"}
+    with pytest.raises(ScalingError, match="Slot 1 did not come up"):
+        go(world, restart=[1, 2], health_timeout=20)
+    assert "stop botserver-2" not in world.effects
+    assert known(world) == {"primary": AFTER, "slots": [2]}
 
 
 def test_a_site_without_a_database_of_ours_remembers_nothing_of_it() -> None:

@@ -121,6 +121,33 @@ def test_the_only_instance_is_restarted_while_another_serves() -> None:
     assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
 
 
+def test_the_only_instance_stays_where_the_other_one_does_not_come_up() -> None:
+    world = World()
+    world.fleet(1)
+    world.ill = {"botserver-2"}
+    with pytest.raises(ScalingError, match="Slot 2 did not come up"):
+        go(world, restart=[1], health_timeout=20)
+    assert "stop botserver-1" not in world.effects
+    assert world.slots() == {"active Running": [1], "failed Stopped": [2]}
+
+
+def test_the_only_instance_is_restarted_where_every_other_slot_is_held() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, 3, 4, state="failed", status="Stopped")
+    assert "(other slots are held: {'failed': [2, 3, 4]}), so visitors wait" in " ".join(go(world, restart=[1])["notes"])
+    assert world.slots() == {"active Running": [1], "failed Stopped": [2, 3, 4]}
+    assert world.effects.count("start botserver-1") == 1
+
+
+def test_nobody_stands_in_where_the_one_that_serves_is_not_restarted() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="failed", status="Stopped")
+    go(world, restart=[2])
+    assert world.slots() == {"active Running": [1, 2]}
+
+
 def test_a_restart_ends_with_the_first_that_does_not_come_back() -> None:
     world = World()
     world.fleet(1, 2)
