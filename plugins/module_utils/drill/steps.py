@@ -25,11 +25,10 @@ ALLOWANCE = "limits.cpu.allowance"
 KEPT_CPU, KEPT_DISK = "user.gb.drill.cpu", "user.gb.drill.disk"
 #: there was no limit; its disk was that of its profile
 UNBOUNDED, PROFILE = "none", "profile"
-#: MiB of a file that makes room again when it goes, and at the most of the one that fills what is left
-BALLAST = 64
-#: MiB that a quota is above what du counts, so that LXD itself can still note it on that disk
-SLACK = 16
-BALLASTS = ("/var/lib/postgresql/gb-drill-ballast", "/var/lib/postgresql/gb-drill-last")
+#: share and MiB that a quota leaves above what du counts, which is less than what btrfs counts. What fills that has to be enough to make
+#: room again when it goes: btrfs changes no quota of a disk that is full
+LEFT_SHARE, LEFT = 0.1, 64
+BALLAST = "/var/lib/postgresql/gb-drill-ballast"
 PATRONICTL = "patronictl -c /etc/patroni/config.yml"
 SHELL: t.Mapping[str, str] = {
     "kill-postgres": "kill -9 $(head -n 1 /var/lib/postgresql/*/main/postmaster.pid)",
@@ -40,11 +39,7 @@ SHELL: t.Mapping[str, str] = {
     ),
     "kill-etcd": "systemctl kill --signal=KILL --kill-who=main etcd.service",
     "mend": "nft list tables | grep -q 'inet gb_drill' && nft delete table inet gb_drill || true",
-    # What is random is not compressed.
-    "weigh": f"dd if=/dev/urandom of={BALLASTS[0]} bs=1M count={BALLAST} status=none && sync",
-    # It ends with no space left, as it shall.
-    "fill": f"dd if=/dev/urandom of={BALLASTS[1]} bs=1M count={BALLAST} 2>/dev/null; sync",
-    "clear": f"rm -f {' '.join(BALLASTS)} && sync",
+    "clear": f"rm -f {BALLAST} && sync",
 }
 
 
@@ -130,19 +125,16 @@ class Steps:
         replace(self.lxd, f"instances/{step.target}", as_before)
 
     def _fill(self, step: Step) -> None:
-        """Give the instance a quota of what it holds, a ballast included, and fill the rest; the host's pool never notices.
-
-        btrfs lifts no quota of a disk that is full: what can be taken away again has to be in it before.
-        """
+        """Give the instance a quota above what it holds, and fill that; the host's pool never notices."""
         there = self.lxd.get(f"instances/{step.target}")[0]
         root = there["expanded_devices"]["root"]
         driver = self.lxd.get(f"storage-pools/{root['pool']}")[0]["driver"]
         if driver == "dir":
             raise Refused(f"The pool {root['pool']} is of the driver dir, which knows no quota: a disk that is full would be the host's.")
-        self._shell(step.target, SHELL["weigh"], str(step))
         # du ends with 1 where a file went away while it counted. LXD's own count leaves out what the instance shares with its image.
         held = self._shell(step.target, "du -sxBM / || test $? -eq 1", "count what is on the disk").split()[0]
-        sized = {**root, "size": f"{int(held.rstrip('M')) + SLACK}MiB"}
+        quota = int(int(held.rstrip("M")) * (1 + LEFT_SHARE)) + LEFT
+        sized = {**root, "size": f"{quota}MiB"}
 
         def bounded(now: Body) -> Body:
             own = now["devices"].get("root", {})
@@ -150,10 +142,11 @@ class Steps:
             return {**now, "devices": {**now["devices"], "root": sized}, "config": {**now["config"], KEPT_DISK: kept}}
 
         replace(self.lxd, f"instances/{step.target}", bounded)
-        self._shell(step.target, SHELL["fill"], str(step))
+        # It ends with no space left, as it shall; what is random is not compressed.
+        self._shell(step.target, f"dd if=/dev/urandom of={BALLAST} bs=1M count={quota} 2>/dev/null; sync", str(step))
 
     def _clear(self, step: Step) -> None:
-        # First what fills it, see _fill.
+        # First what fills it, see LEFT.
         self._shell(step.target, SHELL["clear"], str(step))
 
         def as_before(now: Body) -> Body:
