@@ -45,7 +45,6 @@ HTTP_PORT, HTTPS_PORT = 28080, 28443
 SITE = f"https://localhost:{HTTPS_PORT}"
 GATE_PORT, HEALTH_PATH = 8079, "/api/health"
 MAX_INSTANCES = 4
-#: where the role caddy has its own authority
 #: enough for the demo botserver, and thirty of them fit on a small machine
 LIMITS = {"cpu": "1", "memory": "256MiB"}
 #: what the role botserver gives a demo botserver
