@@ -24,7 +24,7 @@ def versions(site: Operated) -> set[str]:
 
 def order(said: str) -> list[str]:
     """The members in the order in which they were started anew."""
-    found: list[str] = re.findall(r"Start it anew, (postgres-\d)\] \*+ changed: \[postgres-\d\]", said)
+    found: list[str] = re.findall(r"Start it anew, (postgres-\d)\](?:(?!TASK).)*?changed: \[\1\]", said)
     return found
 
 
