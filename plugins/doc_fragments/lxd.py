@@ -131,7 +131,7 @@ options:
         type: str
   environment:
     description:
-      - The environment of botserver. It is written into each instance, never into LXD's configuration.
+      - The environment of botserver. It is written into each instance before it starts, never into LXD's configuration.
       - Without it, the file is not looked at.
     type: dict
   environment_path:

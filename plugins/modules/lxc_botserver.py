@@ -108,7 +108,9 @@ slots:
   elements: int
   returned: always
 restart_needed:
-  description: Running instances whose environment file was changed, or would be; botserver reads it when it starts.
+  description:
+    - Running instances whose environment is another than O(environment). botserver reads it when it starts, so it is not written before.
+    - M(generalbots.scaling.autoscale_run) with its option C(restart) does both, one instance after the other.
   type: list
   elements: str
   returned: always
@@ -182,11 +184,10 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     spec = with_image(lxd, spec)
     numbers, look = look_at(lxd, spec, params["slots"], params["count"], params["state"])
     wanted = fleet.plan_fleet(spec, numbers, look, params["state"])
+    restart_needed = fleet.leave_to_restart(wanted, look.observed)
     if not module.check_mode:
         execute(lxd, wanted, run_options(params), params["health"], module.warn)
-    rewritten = {action.target for action in wanted.actions if action.verb == "write"}
-    running = {name for name, instance in look.observed.items() if instance.status == "Running"}
-    return wanted.result(slots=numbers, restart_needed=sorted(rewritten & running))
+    return wanted.result(slots=numbers, restart_needed=restart_needed)
 
 
 def main() -> None:

@@ -262,6 +262,19 @@ def plan_fleet(spec: FleetSpec, numbers: t.Sequence[int], look: Look, state: str
     return wanted
 
 
+def leave_to_restart(wanted: Plan, observed: t.Mapping[str, Instance]) -> list[str]:
+    """Take out of a plan what writes into instances that run, and return their names: they have to be started anew.
+
+    botserver reads its environment when it starts. Were the file written before, and the restart failed, no later run would see that
+    another one is due.
+    """
+    stale = {
+        one.target for one in wanted.actions if one.verb == "write" and one.target in observed and observed[one.target].status == "Running"
+    }
+    wanted.actions[:] = [one for one in wanted.actions if one.verb != "write" or one.target not in stale]
+    return sorted(stale)
+
+
 def _in_state(base: InstanceSpec, spec: FleetSpec, instance: Instance | None, state: str, now: float) -> InstanceSpec:
     marks = _marks(spec, instance, state, now)
     if instance is not None and state in ("draining", "stopped", "failed", "absent"):

@@ -16,6 +16,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
     FleetSpec,
     environment_file,
     fleet_facts,
+    leave_to_restart,
     plan_fleet,
     proxy_device,
     slots,
@@ -159,6 +160,19 @@ def test_each_slot_has_its_own_address_and_environment(daemon: FakeDaemon) -> No
     assert devices == ["10.87.0.101", "10.87.0.102"]
     assert daemon.files["botserver-2", "/opt/gbo/bin/.env"] == b'PORT="8080"\nSECRET="a\\"b\\$c"\n'
     assert "SECRET" not in str(daemon.instances)
+
+
+def test_another_environment_waits_for_the_restart_and_is_due_until_then(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=2, environment={"A": "old"})
+    bring(daemon, "stopped", [2])
+    chosen, look = look_at(daemon, spec(environment={"A": "new"}), None, 2, "started")  # type: ignore[arg-type]
+    for _run in range(2):
+        wanted = plan_fleet(spec(environment={"A": "new"}), chosen, look, "started")
+        assert leave_to_restart(wanted, look.observed) == ["botserver-1"]
+        execute(daemon, wanted, RunOptions(), None, lambda _text: None)  # type: ignore[arg-type]
+        assert [daemon.files[f"botserver-{n}", "/opt/gbo/bin/.env"] for n in (1, 2)] == [b'A="old"\n', b'A="new"\n']
+        chosen, look = look_at(daemon, spec(environment={"A": "new"}), None, 2, "started")  # type: ignore[arg-type]
+    assert not wanted.changed
 
 
 def test_the_optional_proxy_device_is_bound_to_loopback() -> None:
