@@ -163,26 +163,19 @@ class Steps:
 
     def _kill_etcd_leaders(self, step: Step) -> None:
         for _again in range(LEADERS_LOST):
-            now = wait_for(
-                "etcd to have a leader",
-                lambda: seen.look(self.lxd, self.subnet),
-                lambda now: bool(now.etcd_leader),
-                timeout=60,
-                describe=lambda now: "; ".join(now.problems()),
-                clock=self.clock,
-            )
+            now = self._once("etcd to have a leader", lambda now: bool(now.etcd_leader))
             self._shell(now.etcd_leader, SHELL["kill-etcd"], str(step))
             self.clock.sleep(BETWEEN_LEADERS)
 
     def _new_leader(self, step: Step) -> None:
-        wait_for(
-            f"somebody else than {step.target} to lead",
-            lambda: seen.look(self.lxd, self.subnet),
-            lambda now: now.leader not in ("", step.target),
-            timeout=60,
-            describe=lambda now: "; ".join(now.problems()),
-            clock=self.clock,
-        )
+        self._once(f"somebody else than {step.target} to lead", lambda now: now.leader not in ("", step.target))
+
+    def _once(self, what: str, good: t.Callable[[seen.Cluster], bool]) -> seen.Cluster:
+        """The cluster as soon as it is as wanted; ``what`` ends the sentence "waited for …"."""
+        return wait_for(
+            what, lambda: seen.look(self.lxd, self.subnet), good,
+            timeout=60, describe=lambda now: "; ".join(now.problems()), clock=self.clock,
+        )  # fmt: skip
 
     def _switchover(self, step: Step) -> None:
         now = seen.look(self.lxd, self.subnet)
