@@ -15,6 +15,7 @@ import pathlib
 import re
 import ssl
 import subprocess
+import threading
 import typing as t
 
 import yaml
@@ -202,6 +203,35 @@ class Site(Tier):
             answer = link.getresponse()
             answer.read()
             return answer.status, answer.getheader("X-Instance", "")
+
+    @contextlib.contextmanager
+    def visited(self, what: str) -> t.Iterator[list[str]]:
+        """Visit the site without a pause while the block runs; every visit is to be answered well, and by whom is in the list."""
+        answered: list[str] = []
+        failed: list[str] = []
+        ended = threading.Event()
+
+        def visit() -> None:
+            while not ended.wait(0.05):
+                try:
+                    status, name = self.ask("/api/demo/echo")
+                except (OSError, http.client.HTTPException) as error:
+                    failed.append(f"{type(error).__name__}: {error}")
+                    continue
+                if status == 200:
+                    answered.append(name)
+                else:
+                    failed.append(str(status))
+
+        visitor = threading.Thread(target=visit)
+        visitor.start()
+        try:
+            yield answered
+        finally:
+            ended.set()
+            visitor.join(30)
+            self.note(what, f"{len(answered)} visits were answered, {len(failed)} were not")
+        assert not failed and len(answered) > 50, f"{FIGURES[what]}: {failed[:5]}"
 
     def direct(self, name: str, path: str, **knobs: bool) -> tuple[int, dict[str, t.Any]]:
         """What a botserver answers within its own instance: status and JSON. With knobs they are turned."""

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import pathlib
 import secrets
 import string
-import threading
 import typing as t
 
 import yaml
-from data_tier import FIGURES, MEMBERS, ROOT, Place, Site, changes
+from data_tier import MEMBERS, ROOT, Place, Site, changes
 
 #: what the tests have changed of the inventory
 NOW = ROOT / ".build/operations/now.yml"
@@ -66,35 +63,6 @@ class Operated(Site):
         """Require that the new password of a pair is let in, and the old one is not."""
         self.login(user, pair[1], where, let_in=True)
         assert "password authentication failed" in self.login(user, pair[0], where, let_in=False)
-
-    @contextlib.contextmanager
-    def visited(self, what: str) -> t.Iterator[list[str]]:
-        """Visit the site without a pause while the block runs; every visit is to be answered well, and by whom is in the list."""
-        answered: list[str] = []
-        failed: list[str] = []
-        ended = threading.Event()
-
-        def visit() -> None:
-            while not ended.wait(0.05):
-                try:
-                    status, name = self.ask("/api/demo/echo")
-                except (OSError, http.client.HTTPException) as error:
-                    failed.append(f"{type(error).__name__}: {error}")
-                    continue
-                if status == 200:
-                    answered.append(name)
-                else:
-                    failed.append(str(status))
-
-        visitor = threading.Thread(target=visit)
-        visitor.start()
-        try:
-            yield answered
-        finally:
-            ended.set()
-            visitor.join(30)
-            self.note(what, f"{len(answered)} visits were answered, {len(failed)} were not")
-        assert not failed and len(answered) > 50, f"{FIGURES[what]}: {failed[:5]}"
 
     @staticmethod
     def _write(variables: t.Mapping[str, t.Any]) -> None:

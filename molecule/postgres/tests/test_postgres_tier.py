@@ -66,12 +66,13 @@ def test_a_dead_patroni_comes_back_by_itself(tier: Tier) -> None:
     standby = next(name for name in MEMBERS if name != tier.leader())
     before = tier.run(standby, "systemctl", "show", "-p", "MainPID", "--value", "patroni")
     tier.run(standby, "kill", "-9", before)
-    wait_for(
+    after = wait_for(
         "Patroni to be back",
         lambda: tier.run(standby, "systemctl", "show", "-p", "MainPID", "--value", "patroni"),
         lambda pid: pid not in ("0", before),
         timeout=15,
     )
+    assert after not in ("0", before)
 
 
 def test_the_maintenance_of_etcd_leaves_a_snapshot(tier: Tier) -> None:
