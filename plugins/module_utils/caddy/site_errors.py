@@ -19,6 +19,8 @@ PANIC = "gb-panic"
 # A request that has not reached any upstream: none was healthy, or the one chosen took no connection. It can go anywhere.
 NOT_SENT = "{http.error.status_code} == 503 || ({http.error.status_code} == 502 && {http.error.message}.startsWith('dial '))"
 GONE = "{http.error.status_code} in [502, 503]"
+# A request that changes something was sent, and no answer came: nobody here knows whether it was done.
+CUT_OFF = f"{{http.error.status_code}} in [502, 504] && !({NOT_SENT}) && !({{http.request.method}} in ['GET', 'HEAD', 'OPTIONS', 'TRACE'])"
 _JSON = {"Content-Type": ["application/json"], "Cache-Control": ["no-store"]}
 
 
@@ -54,22 +56,32 @@ def _proxy(name: str) -> Json:
 
 
 def error_routes(headers: Json, pages: Json) -> list[Json]:
-    """The error routes of the server: JSON for too many requests, the maintenance page, one line for the rest."""
+    """The error routes of the server: JSON for too many requests, what was cut off, the maintenance page, one line for the rest."""
     away = {"Retry-After": [str(pages["retry_after"])], "Cache-Control": ["no-store"]}
     unavailable = {"error": "unavailable", "message": "No instance can answer at the moment; try again later."}
     too_many = {"error": "rate_limited", "message": "Too many requests; try again after the seconds that Retry-After says."}
+    cut_off = {"error": "no_answer", "message": "The request was sent and no answer came: see whether it was done before repeating it."}
     html = {"Content-Type": ["text/html; charset=utf-8"], **away}
+    same = "{http.error.status_code}"
     return [
         {"handle": [headers]},
         _answer({"expression": "{http.error.status_code} == 429"}, 429, _JSON, _body(too_many, limit="{http.rate_limit.exceeded.name}")),
+        # No Retry-After: whatever heeds it by itself would do twice what was done.
+        _answer({"expression": CUT_OFF, "path": ["/api", "/api/*"]}, same, _JSON, _body(cut_off)),
+        _answer({"expression": CUT_OFF, "header": {"Accept": ["*application/json*"]}}, same, _JSON, _body(cut_off)),
+        {"match": [{"expression": CUT_OFF}], "terminal": True, "handle": [_line()]},
         _answer({"expression": GONE, "path": ["/api", "/api/*"]}, 503, {**_JSON, **away}, _body(unavailable)),
         _answer({"expression": GONE, "header": {"Accept": ["*application/json*"]}}, 503, {**_JSON, **away}, _body(unavailable)),
         _answer({"expression": GONE}, 503, html, pages["maintenance"]),
-        {"handle": [_text("{http.error.status_code}", "{http.error.status_code} {http.error.status_text}")]},
+        {"handle": [_line()]},
     ]
 
 
-def _answer(match: Json, status: int, headers: Json, body: str) -> Json:
+def _line() -> Json:
+    return _text("{http.error.status_code}", "{http.error.status_code} {http.error.status_text}")
+
+
+def _answer(match: Json, status: int | str, headers: Json, body: str) -> Json:
     handler = {"handler": "static_response", "status_code": status, "headers": headers, "body": body}
     return {"match": [match], "terminal": True, "handle": [handler]}
 

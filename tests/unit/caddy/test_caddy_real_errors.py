@@ -123,8 +123,31 @@ def test_what_was_sent_is_repeated_only_if_it_reads(call: Call, caddy: RealCaddy
         until("both to serve", lambda: {caddy.get("/api/x")[2] for _ in range(4)} == {"botserver-1", "botserver-2"})
         broken.drops = True
         taken = broken.hits + other.hits
-        answers = [caddy.get("/api/x", method="POST")[0] for _ in range(4)]
-        assert sorted(answers) == [200, 200, 200, 503] and broken.hits + other.hits == taken + 4
+        answers = [caddy.get("/api/x", method="POST") for _ in range(4)]
+        assert sorted(answer[0] for answer in answers) == [200, 200, 200, 502] and broken.hits + other.hits == taken + 4
+        _status, headers, body = next(answer for answer in answers if answer[0] == 502)
+        assert "retry-after" not in headers and headers["x-request-id"] == json.loads(body)["request_id"]
+        assert json.loads(body)["error"] == "no_answer"
+
+
+def test_a_form_that_was_cut_off_is_not_told_to_come_again(call: Call, caddy: RealCaddy) -> None:
+    """Outside the API it is one line; JSON where the visitor says so."""
+    with slot(caddy, 1) as (serving, _gate):
+        configure(call, caddy)
+        until("it to serve", lambda: caddy.get("/")[0] == 200)
+        serving.drops = True
+        status, headers, body = caddy.get("/form", method="POST", Accept="text/html")
+        assert (status, headers["content-type"]) == (502, "text/plain; charset=utf-8") and "retry-after" not in headers
+        assert headers["x-request-id"] in body
+        said: list[str] = []
+
+        def cut_off() -> bool:
+            status, _headers, body = caddy.get("/form", method="POST", Accept="application/json")
+            said[:] = [json.loads(body)["error"]]
+            return status == 502
+
+        until("its failure to be forgotten", cut_off)
+        assert said == ["no_answer"]
 
 
 def test_an_instance_that_answers_500_is_left_out_by_its_breaker(call: Call, caddy: RealCaddy) -> None:
