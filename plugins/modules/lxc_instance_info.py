@@ -23,7 +23,8 @@ options:
     description: Only instances of this component.
     type: str
   missing_ok:
-    description: An engine that does not run here, or a project that does not exist, is no failure. RV(project_exists) tells.
+    description:
+      - An engine that does not run here, or a project that does not exist, is no failure. RV(engine_answers) and RV(project_exists) tell.
     type: bool
     default: false
   nic:
@@ -46,6 +47,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+engine_answers:
+  description: Whether the engine runs. Only with O(missing_ok) it can be false.
+  type: bool
+  returned: always
 project_exists:
   description: Whether the engine runs and has the project. Only with O(missing_ok) it can be false.
   type: bool
@@ -109,10 +114,10 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     except (Unreachable, ApiError) as error:
         if not module.params["missing_ok"] or (isinstance(error, ApiError) and error.status != 404):
             raise
-        return {"instances": [], "project_exists": False}
+        return {"instances": [], "engine_answers": isinstance(error, ApiError), "project_exists": False}
     found = sorted(observed.values(), key=lambda instance: instance.name)
     ours = [item for item in found if item.component is not None and wanted in (None, item.component)]
-    return {"instances": [brief(item, module.params["nic"]) for item in ours], "project_exists": True}
+    return {"instances": [brief(item, module.params["nic"]) for item in ours], "engine_answers": True, "project_exists": True}
 
 
 def main() -> None:

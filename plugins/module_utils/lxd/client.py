@@ -269,8 +269,8 @@ class Lxd:
 def connect(options: t.Mapping[str, t.Any]) -> Lxd:
     """Connect by the options of the documentation fragment ``lxd``.
 
-    :raises Unreachable: nothing answers, or this user may not open the socket; the message names what was tried
-    :raises ScalingError: pylxd is missing
+    :raises Unreachable: nothing answers; the message names what was tried
+    :raises ScalingError: this user may not open the socket, or pylxd is missing
     """
     _pylxd()
     engine = engine_named(options["engine"])
@@ -283,7 +283,7 @@ def _pylxd_client(engine: Engine, url: str, options: t.Mapping[str, t.Any], time
     if url.startswith("unix:"):
         path = url.removeprefix("unix:")
         if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
-            raise Unreachable(
+            raise ScalingError(
                 f"{engine.title}'s socket {path} may not be opened by this user. "
                 f"Run as root, or add the user to the group that owns the socket.",
                 tried=[path],
@@ -302,7 +302,7 @@ def _pylxd_client(engine: Engine, url: str, options: t.Mapping[str, t.Any], time
     except (pylxd.exceptions.ClientConnectionFailed, requests.exceptions.RequestException) as error:
         raise Unreachable(f"{engine.title} does not answer at {url}: {error}. Is its daemon running?", tried=[url]) from error
     except OSError as error:
-        raise Unreachable(f"The certificates for {engine.title} at {url} cannot be read: {error}.", tried=[url]) from error
+        raise ScalingError(f"The certificates for {engine.title} at {url} cannot be read: {error}.", tried=[url]) from error
 
 
 def _https_options(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
