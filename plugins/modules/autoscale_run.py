@@ -159,8 +159,14 @@ options:
     description: End when the drains that it began, or found, are over. Otherwise later runs go on with them.
     type: bool
     default: false
+  lock_wait:
+    description:
+      - Seconds to wait for the lock while somebody else holds it. With V(0) there is no waiting, as befits a timer that comes again.
+      - Check mode takes no lock and waits for none.
+    type: int
+    default: 0
   skip_locked:
-    description: While somebody else holds the lock, do nothing and say so in RV(skipped_reason). Otherwise that is a failure.
+    description: While somebody else (still) holds the lock, do nothing and say so in RV(skipped_reason). Otherwise that is a failure.
     type: bool
     default: false
   warm:

@@ -108,6 +108,10 @@ lock:
       description: What for.
       type: str
       sample: autoscale
+    since:
+      description: Since when, in seconds since the epoch. Extending it does not change that.
+      type: float
+      sample: 1767224700.0
     expires:
       description: Until when, in seconds since the epoch.
       type: float

@@ -34,10 +34,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lock:
-  description: C(holder), C(purpose) and C(expires) (seconds since the epoch) of the lock, or null if nobody holds it.
+  description: C(holder), C(purpose), C(since) and C(expires) (seconds since the epoch) of the lock, or null if nobody holds it.
   returned: success
   type: dict
-  sample: {"holder": "control-1/4711", "purpose": "autoscale", "expires": 1767225600.0}
+  sample: {"holder": "control-1/4711", "purpose": "autoscale", "since": 1767224700.0, "expires": 1767225600.0}
 locked:
   description: Whether there is a lock that has not expired.
   returned: success

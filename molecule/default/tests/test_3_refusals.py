@@ -65,11 +65,11 @@ def test_without_caddy_nothing_is_drained(one: Site) -> None:
 
 
 def test_the_second_of_two_runs_is_told_who_holds_the_lock(one: Site) -> None:
-    held = json.dumps({"holder": "somebody/1", "purpose": "a test", "expires": time.time() + 60})
+    held = json.dumps({"holder": "somebody/1", "purpose": "a test", "expires": time.time() + 300})
     edit(one.lxd, MEMORY, lambda _keys: {"user.gb.lock": held})
     try:
-        said = one.play("scale", "-e", "count=2", fails=True).text
-        assert "somebody/1" in said and "a test" in said
+        said = one.play("scale", "-e", "count=2", "-e", "gb_lock_wait=2", fails=True).text
+        assert "somebody/1" in said and "a test" in said and "Waited 2 s" in said
         assert one.slots()["active"] == [1]
     finally:
         edit(one.lxd, MEMORY, lambda _keys: {"user.gb.lock": None})

@@ -70,6 +70,7 @@ RUN_SPEC = FLEET_SPEC.merge(
             "restart": {"type": "list", "elements": "int", "default": []},
             "force": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": False},
+            "lock_wait": {"type": "int", "default": 0},
             "skip_locked": {"type": "bool", "default": False},
             "warm": {"type": "int", "default": 0},
             "gate_port": {"type": "int", "default": 8079},
@@ -98,7 +99,7 @@ def job_of(params: t.Mapping[str, t.Any]) -> Job:
 
     :raises InvalidInput: an option out of its bounds, or a source that cannot be asked
     """
-    least = {**dict.fromkeys(_POSITIVE, 1), "warm": 0}
+    least = {**dict.fromkeys(_POSITIVE, 1), "warm": 0, "lock_wait": 0}
     both = ["count and restart are given, which are two things to do"] if params["count"] is not None and params["restart"] else []
     wrong = both + [f"{name} is {params[name]}, it must be at least {low}" for name, low in least.items() if params[name] < low]
     if wrong:

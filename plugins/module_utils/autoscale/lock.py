@@ -19,25 +19,37 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, from_json
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
 
 LOCK_KEY = "user.gb.lock"
 STATE_KEY = "user.gb.autoscale"
 #: the last settings that were sound
 SETTINGS_KEY = "user.gb.settings"
 
+#: seconds between two looks at a lock that is waited for
+POLL = 0.5
+
 #: host/process@boot-start-namespace, as :func:`this_run` writes it
 _RUN = re.compile(r"(?P<host>.+)/(?P<pid>\d+)@(?P<boot>\w+)-(?P<start>\d+)-(?P<space>\d+)")
 
 
+class Held(Refused):
+    """Somebody else is at work. That ends by itself, so it can be waited for."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Lock:
-    """Who holds it, what for, and until when (seconds since the epoch)."""
+    """Who holds it, what for, and until when (seconds since the epoch).
+
+    :param since: when its holder took it, which renewing it does not change; None where an earlier version wrote it
+    """
 
     holder: str
     purpose: str
     expires: float
+    since: float | None = dataclasses.field(default=None, compare=False)
 
     def stale(self, now: float) -> bool:
         """Whether its holder let it expire; it may then be taken over."""
@@ -48,9 +60,9 @@ class Lock:
         return dataclasses.asdict(self)
 
     def words(self, now: float) -> str:
-        """Holder, purpose and expiry, as they complete "is held by"."""
-        until = datetime.datetime.fromtimestamp(self.expires, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"{self.holder} for {self.purpose} until {until} ({self.expires - now:.0f} s from now)"
+        """Holder, purpose, since when and until when, as they complete "is held by"."""
+        since = "" if self.since is None else f" since {_clock(self.since)} ({now - self.since:.0f} s ago)"
+        return f"{self.holder} for {self.purpose}{since} until {_clock(self.expires)} ({self.expires - now:.0f} s from now)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +85,7 @@ def found(keys: store.Keys) -> Lock | None:
         return None
     try:
         data = json.loads(text)
-        return Lock(str(data["holder"]), str(data["purpose"]), float(data["expires"]))
+        return Lock(str(data["holder"]), str(data["purpose"]), float(data["expires"]), number(data.get("since")))
     except (ValueError, KeyError, TypeError) as error:
         raise Refused(
             f"{LOCK_KEY} holds {text[:80]!r}, which is not a lock of this collection. If nobody means it to keep the autoscaler away, "
@@ -119,7 +131,8 @@ def acquire(
     """Take the lock, renew one's own, or take over one that is stale or whose holder died on this machine.
 
     :param path: the object that carries the keys, see :mod:`place`
-    :raises Refused: somebody else holds it; ``lock`` in the details says who, for what and until when
+    :raises Held: somebody else holds it; ``lock`` in the details says who, for what, since when and until when
+    :raises Refused: what is there is no lock of ours
     """
     edited = store.edit(lxd, path, lambda keys: _take(keys, wanted, now, path, gone), write=write)
     before = found(edited.before)
@@ -127,10 +140,35 @@ def acquire(
     after = found(keys)
     # The daemon compares the ETag and writes in two steps: another writer may have come between them.
     if after is None:
-        raise Refused(f"The lock of {path} was removed by somebody else just after it was taken. Try again.")
+        raise Held(f"The lock of {path} was removed by somebody else just after it was taken. Try again.")
     if after != wanted:
         raise _held(after, now, path)
-    return Taken(wanted, edited.changed, before if before is not None and before.holder != wanted.holder else None, keys)
+    return Taken(after, edited.changed, before if before is not None and before.holder != wanted.holder else None, keys)
+
+
+def acquire_within(seconds: float, attempt: t.Callable[[], Taken], clock: Clock) -> Taken:
+    """What ``attempt`` takes, as soon as whoever holds it gives it back.
+
+    :param seconds: how long to wait for that; with 0 there is one attempt
+    :param attempt: calls :func:`acquire` with the time as it is then
+    :raises Held: somebody else still holds it
+    """
+    told: list[Held] = []
+
+    def once() -> Taken | None:
+        try:
+            return attempt()
+        except Held as error:
+            told.append(error)
+            return None
+
+    what = "another run to end"
+    try:
+        taken = wait_for(what, once, lambda seen: seen is not None, timeout=seconds, interval=POLL, clock=clock)
+    except WaitTimeout as error:
+        waited = f"Waited {seconds:g} s (lock_wait, in the playbooks gb_lock_wait) for {what}. " if seconds else ""
+        raise Held(f"{waited}{told[-1]}", **told[-1].details) from error
+    return t.cast(Taken, taken)
 
 
 def release(lxd: store.Connection, path: str, holder: str, now: float, *, write: bool = True) -> bool:
@@ -189,7 +227,8 @@ def _take(keys: store.Keys, wanted: Lock, now: float, path: str, gone: t.Callabl
     there = found(keys)
     if there is not None and there.holder != wanted.holder and not there.stale(now) and not gone(there.holder):
         raise _held(there, now, path)
-    return {LOCK_KEY: json.dumps(wanted.as_dict(), sort_keys=True)}
+    since = there.since if there is not None and there.holder == wanted.holder else now
+    return {LOCK_KEY: json.dumps(dataclasses.replace(wanted, since=since).as_dict(), sort_keys=True)}
 
 
 def _give_back(keys: store.Keys, holder: str, now: float, path: str) -> dict[str, str | None]:
@@ -211,8 +250,12 @@ def _kept(keys: store.Keys, state: State, holder: str | None, now: float, path: 
     return {STATE_KEY: text_of(dataclasses.replace(state, controls=set_by_hand))}
 
 
-def _held(lock: Lock, now: float, path: str) -> Refused:
-    return Refused(
+def _clock(moment: float) -> str:
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _held(lock: Lock, now: float, path: str) -> Held:
+    return Held(
         f"The lock of {path} is held by {lock.words(now)}. Wait for that run to end; if it was killed, the lock frees itself at that time.",
         lock=lock.as_dict(),
     )

@@ -59,7 +59,8 @@ class Job:
     :param restart: renew these slots instead of deciding
     :param force: decide as if the autoscaler were enabled and no cooldown ran
     :param wait: do not end before the drains have; otherwise later runs go on with them
-    :param skip_locked: somebody else at work is no failure
+    :param lock_wait: seconds to wait for somebody else who is at work
+    :param skip_locked: somebody else (still) at work is no failure
     """
 
     project: str
@@ -72,6 +73,7 @@ class Job:
     restart: t.Sequence[int] = ()
     force: bool = False
     wait: bool = False
+    lock_wait: float = 0.0
     skip_locked: bool = False
     holder: str = ""
     ttl: float = 300.0
@@ -172,11 +174,16 @@ class Run:
         self._path = place.where(self._lxd, write=not self._check)
         if self._check:
             return store.read(self._lxd, self._path)
-        wanted = lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
-        taken = lock.acquire(self._lxd, self._path, wanted, self._ports.now())
+        taken = lock.acquire_within(self._job.lock_wait, self._take_lock, self._ports.clock)
         if taken.taken_over is not None:
             self._said.append(f"The lock of {taken.taken_over.holder} was taken over, which did not end as it should.")
         return taken.keys
+
+    def _take_lock(self) -> lock.Taken:
+        wanted = lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
+        taken = lock.acquire(self._lxd, self._path, wanted, self._ports.now())
+        self._renewed = self._ports.clock.now()
+        return taken
 
     def _work(self, keys: store.Keys) -> None:
         self._settings = settings = self._job.settings(keys.get(lock.SETTINGS_KEY))
@@ -376,11 +383,8 @@ class Run:
             left &= {*actor.advance(observed, self._traffic(observed))}
 
     def _renew_lock(self) -> None:
-        if self._ports.clock.now() - self._renewed < self._job.ttl / 3:
-            return
-        wanted = lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
-        lock.acquire(self._lxd, self._path, wanted, self._ports.now())
-        self._renewed = self._ports.clock.now()
+        if self._ports.clock.now() - self._renewed >= self._job.ttl / 3:
+            self._take_lock()
 
     # --- record and tell -------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -25,9 +26,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import sto
 from ansible_collections.generalbots.scaling.plugins.modules import autoscale_state, autoscale_state_info
 
 PATH = PLACE
-MINE = Lock("control-1/1", "autoscale", NOW + 60)
+MINE = Lock("control-1/1", "autoscale", NOW + 60, since=NOW)
 THEIRS = Lock("ops/2", "scale by hand", NOW + 60)
-STALE = Lock("control-1/0", "autoscale", NOW)
+STALE = Lock("control-1/0", "autoscale", NOW, since=NOW - 60)
 
 
 def held(by: Lock | None) -> FakeLxd:
@@ -57,6 +58,14 @@ def test_a_second_holder_is_told_who_what_and_until_when() -> None:
     assert "is held by ops/2 for scale by hand until 1970-01-12 13:47:40 UTC (60 s from now)" in str(caught.value)
     assert caught.value.details["lock"] == THEIRS.as_dict()
     assert (holder_of(lxd), lxd.writes) == (THEIRS, 0)
+
+
+def test_since_when_it_is_held_is_kept_while_it_is_renewed_and_told() -> None:
+    lxd = held(STALE)
+    assert lock.acquire(lxd, PATH, MINE, NOW).lock.since == NOW
+    assert lock.acquire(lxd, PATH, dataclasses.replace(MINE, expires=NOW + 300), NOW + 40).lock.since == NOW
+    with pytest.raises(lock.Held, match=r"for autoscale since 1970-01-12 13:46:40 UTC \(50 s ago\) until 1970-01-12 13:51:40 UTC"):
+        lock.acquire(lxd, PATH, THEIRS, NOW + 50)
 
 
 def test_of_two_at_once_the_later_one_sees_the_earlier_one() -> None:

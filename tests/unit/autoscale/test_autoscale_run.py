@@ -8,14 +8,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
 import typing as t
 
 import pytest
 from fleet_world import START, World, job, ports
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import inputs
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
 
 def go(world: World, *, check: bool = False, settings: t.Mapping[str, t.Any] | None = None, **more: t.Any) -> dict[str, t.Any]:
@@ -201,6 +204,75 @@ def test_the_second_of_two_is_told_or_skips() -> None:
     assert "ops/7" in result["skipped_reason"] and (result["changed"], result["decision"]) == (False, None)
     world.sleep(61)
     assert any("The lock of ops/7 was taken over" in note for note in go(world)["notes"])
+
+
+def lock_of(world: World, holder: str = "ops/7", seconds: float = 300) -> None:
+    """Somebody is at work, and was already before we came."""
+    text = json.dumps({"holder": holder, "purpose": "a rollout", "since": world.time - 5, "expires": world.time + seconds})
+    world.objects["profiles/gb-autoscale"]["config"]["user.gb.lock"] = text
+
+
+def busy(seconds: float = 300) -> World:
+    """A world in which another run is at work."""
+    world = World()
+    world.fleet(1)
+    go(world)
+    lock_of(world, seconds=seconds)
+    return world
+
+
+def test_a_run_waits_for_another_one_to_end() -> None:
+    world = busy()
+    ends, moment = world.time + 2, world.time
+
+    def sleep(seconds: float) -> None:
+        world.sleep(seconds)
+        if world.time >= ends:
+            world.objects["profiles/gb-autoscale"]["config"].pop("user.gb.lock", None)
+
+    patient = dataclasses.replace(ports(world), clock=Clock(lambda: world.time, sleep))
+    result = run(world, job(world, count=2, lock_wait=60), ports=patient)  # type: ignore[arg-type]
+    assert world.slots() == {"active Running": [1, 2]}
+    assert 2 <= world.time - moment < 4
+    assert not any("taken over" in note for note in result["notes"]) and "user.gb.lock" not in world.config()
+
+
+def test_a_run_that_waited_in_vain_says_for_whom_and_changes_nothing() -> None:
+    world = busy()
+    before, moment = world.config(), world.time
+    with pytest.raises(Held) as caught:
+        go(world, count=2, lock_wait=60)
+    said = str(caught.value)
+    assert said.startswith(
+        "Waited 60 s (lock_wait, in the playbooks gb_lock_wait) for another run to end. The lock of profiles/gb-autoscale"
+    )
+    assert re.search(r"is held by ops/7 for a rollout since .* UTC \(65 s ago\) until .* UTC \(240 s from now\)\. Wait for that run", said)
+    assert caught.value.details["lock"]["holder"] == "ops/7"
+    assert (world.slots(), world.config(), world.time) == ({"active Running": [1]}, before, moment + 60)
+    assert "Waited 60 s" in go(world, lock_wait=60, skip_locked=True)["skipped_reason"]
+
+
+def test_a_lock_that_expires_meanwhile_is_taken_over() -> None:
+    world = busy(seconds=20)
+    assert any("The lock of ops/7 was taken over" in note for note in go(world, count=2, lock_wait=60)["notes"])
+    assert world.slots() == {"active Running": [1, 2]}
+
+
+@pytest.mark.parametrize("more", [{"check": True, "lock_wait": 60}, {"skip_locked": True}], ids=["check mode", "a timer's tick"])
+def test_nobody_waits_for_nothing(more: dict[str, t.Any]) -> None:
+    world = busy()
+    moment = world.time
+    go(world, **more)
+    assert world.time == moment
+
+
+def test_a_lock_that_a_person_wrote_is_not_waited_for() -> None:
+    world = busy()
+    moment = world.time
+    world.objects["profiles/gb-autoscale"]["config"]["user.gb.lock"] = "maintenance"
+    with pytest.raises(Refused, match="unset the key"):
+        go(world, lock_wait=60)
+    assert world.time == moment
 
 
 def test_a_mistake_of_our_own_keeps_nobody_else_away() -> None:
