@@ -92,7 +92,11 @@ def next_of(one: Draining, how: How, now: float) -> Step:
 
 
 class Actor:
-    """Takes steps on the fleet. ``did`` says what was done, ``failures`` what failed, for the log and the next decision."""
+    """Takes steps on the fleet.
+
+    ``did`` says what was done, ``failures`` what failed, for the log and the next decision; ``renewed`` are the slots that were drained
+    and started anew, whether they came up or were set aside.
+    """
 
     def __init__(
         self,
@@ -112,6 +116,7 @@ class Actor:
         self._warn = warn
         self.did: list[str] = []
         self.failures: list[Failure] = []
+        self.renewed: set[int] = set()
 
     # --- out -------------------------------------------------------------------------------------------------------
 
@@ -288,6 +293,7 @@ class Actor:
     def _finish_restarts(self, slots: t.Sequence[int]) -> None:
         failed = {one.slot for one in self.failures if one.kind in ("start", "stop")}
         begun = [slot for slot in slots if slot not in failed]
+        self.renewed |= {*begun}
         unready = self._unready(begun)
         self.failures += [Failure(slot, "unready", words) for slot, words in unready.items()]
         wanted = Plan()

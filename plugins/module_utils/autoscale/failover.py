@@ -25,18 +25,23 @@ KEY = "user.gb.database"
 
 @dataclasses.dataclass(frozen=True)
 class Healing:
-    """The primary that is known, and the slots that have not been renewed since it took over."""
+    """The primary that is known, and the slots that have not been renewed since it took over.
+
+    :param later: when those are tried again whose requests outlived their drain, in seconds since the epoch; 0 is at once
+    """
 
     primary: str = ""
     slots: tuple[int, ...] = ()
+    later: float = 0.0
 
-    def without(self, slot: int) -> Healing:
-        """With one slot less to renew."""
-        return dataclasses.replace(self, slots=tuple(one for one in self.slots if one != slot))
+    def without(self, slots: t.Collection[int]) -> Healing:
+        """With fewer slots to renew."""
+        return dataclasses.replace(self, slots=tuple(one for one in self.slots if one not in slots))
 
     def text(self) -> str:
         """As its key holds it; empty where nothing is known."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True) if self.primary else ""
+        kept = {name: value for name, value in dataclasses.asdict(self).items() if name != "later" or value}
+        return json.dumps(kept, sort_keys=True) if self.primary else ""
 
 
 def from_text(text: str | None) -> tuple[Healing, str]:
@@ -45,7 +50,7 @@ def from_text(text: str | None) -> tuple[Healing, str]:
         return Healing(), ""
     try:
         data = json.loads(text)
-        return Healing(str(data["primary"]), tuple(int(slot) for slot in data["slots"])), ""
+        return Healing(str(data["primary"]), tuple(int(slot) for slot in data["slots"]), float(data.get("later", 0))), ""
     except (ValueError, KeyError, TypeError) as error:
         why = f"{type(error).__name__}: {error}"
         return Healing(), f"What was recorded of the database cannot be read ({why}); the primary is noted afresh."
@@ -67,20 +72,20 @@ def primary(lxd: inside.Connection, observed: t.Mapping[str, Instance], subnet: 
     return "", f"Nobody tells who leads the database: {' | '.join(heard)}" if heard else ""
 
 
-def plan(before: Healing, now: str, active: t.Sequence[int]) -> tuple[Healing, str]:
+def plan(before: Healing, now: str, serving: t.Sequence[int]) -> tuple[Healing, str]:
     """What is to be renewed from here on, and why, in words.
 
     :param now: the primary as :func:`primary` tells it. While nobody knows, nothing is begun: botserver does not start without one.
-    :param active: the slots that serve
+    :param serving: the slots that are up, those on their way out among them: a drain that is broken off puts its slot back
     """
     if not now:
         return before, ""
     if not before.primary:
         return Healing(now), ""
     if now == before.primary:
-        return Healing(now, tuple(slot for slot in before.slots if slot in active)), ""
+        return dataclasses.replace(before, slots=tuple(slot for slot in before.slots if slot in serving)), ""
     words = f"The database failed over ({_words(before.primary)}, now {_words(now)}): every slot is renewed, one after the other."
-    return Healing(now, tuple(sorted(active))), words
+    return Healing(now, tuple(sorted(serving))), words
 
 
 def _words(marker: str) -> str:

@@ -315,18 +315,24 @@ class Run:
     def _plan_healing(self, keys: store.Keys, seen: Seen) -> None:
         """What a failover of the database leaves to be done."""
         before, note = failover.from_text(keys.get(failover.KEY))
-        self._healing, words = failover.plan(before, seen.primary, self._slots(seen.observed, "active"))
+        serving = [slot for state in ("active", "draining") for slot in self._slots(seen.observed, state)]
+        self._healing, words = failover.plan(before, seen.primary, serving)
         self._said += [text for text in (note, words) if text]
 
     def _heal(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
-        """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database."""
-        if not self._healing.slots or not self._seen or not self._seen.primary:
+        """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
+
+        A slot that was put back, because requests outlived its drain, is tried again after as long as that drain took.
+        """
+        if not self._healing.slots or not self._seen or not self._seen.primary or self._ports.now() < self._healing.later:
             return
         _require_proxies(self._seen)
-        self._renew(actor, self._healing.slots, state, settings)
+        if self._renew(actor, self._healing.slots, state, settings) and self._healing.slots:
+            self._healing = dataclasses.replace(self._healing, later=self._ports.now() + self._job.how.spec.drain_timeout)
+            self._said.append(f"Not renewed after the failover, and tried again later: slot {', '.join(map(str, self._healing.slots))}.")
 
     def _renew(self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings) -> bool:
-        """Take slots out and start them anew, one after the other, until one fails; returns whether all were.
+        """Take slots out and start them anew, one after the other, until one fails; returns whether none did.
 
         Each slot is noted as done before the next one is begun. A fleet of one gets a second instance meanwhile, where there may be one.
         """
@@ -339,7 +345,6 @@ class Run:
         for slot in slots:
             actor.drain([slot], observe(self._lxd), "start")
             self._until_gone(actor, {slot})
-            self._healing = self._healing.without(slot)
             self._record(state, settings)
             if any(one.kind in FATAL for one in actor.failures[told:]):
                 return False
@@ -389,6 +394,7 @@ class Run:
     # --- record and tell -------------------------------------------------------------------------------------------
 
     def _record(self, state: State, settings: LoadedSettings, **more: str | None) -> None:
+        self._healing = self._healing.without(self._actor.renewed if self._actor is not None else ())
         keys = {**more, lock.SETTINGS_KEY: settings.recorded, **({failover.KEY: self._healing.text()} if self._healing.primary else {})}
         lock.record(self._lxd, self._path, state.as_dict(), self._job.holder, self._ports.now(), more=keys)
 

@@ -161,6 +161,49 @@ def test_what_a_restart_did_not_come_to_is_renewed_later() -> None:
     assert known(world) == {"primary": AFTER, "slots": [2]}
 
 
+@pytest.mark.parametrize("policy", ["abort", "keep"])
+def test_a_slot_whose_requests_outlive_its_drain_is_renewed_later(policy: str) -> None:
+    world = site(1, 2)
+    world.primary, world.in_flight = AFTER, {"botserver-1": 1}
+    notes = " ".join(go(world, drain_policy=policy)["notes"])
+    assert renewed(world) == ["botserver-2"]
+    assert known(world)["slots"] == [1] and "tried again later: slot 1" in notes
+    world.in_flight = {}
+    for _tick in range(3):
+        world.sleep(20)
+        go(world, drain_policy=policy)
+    assert renewed(world) == ["botserver-2", "botserver-1"]
+    assert world.slots() == {"active Running": [1, 2]} and known(world)["slots"] == []
+
+
+def test_a_slot_that_was_put_back_is_not_drained_again_by_each_tick() -> None:
+    world = site(1, 2)
+    world.primary, world.in_flight = AFTER, {"botserver-1": 1}
+    go(world, drain_policy="abort")
+    world.effects = []
+    world.sleep(20)
+    go(world, drain_policy="abort")
+    assert "stop-gate botserver-1" not in world.effects and known(world)["slots"] == [1]
+    world.sleep(20)
+    go(world, drain_policy="abort")
+    assert "stop-gate botserver-1" in world.effects and known(world)["slots"] == [1]
+
+
+@pytest.mark.parametrize("then", ["start", "warm"])
+def test_a_slot_that_was_on_its_way_out_at_the_failover_and_is_put_back_is_renewed_as_well(then: str) -> None:
+    world = site(1, 2)
+    marks = {"user.gb.drain-deadline": f"{world.time + 10}", "user.gb.gate-closed": f"{world.time - 20}", "user.gb.drain-then": then}
+    world.fleet(2, state="draining", **marks)
+    world.primary, world.in_flight = AFTER, {"botserver-2": 1}
+    go(world, drain_policy="abort")
+    world.sleep(20)
+    go(world, drain_policy="abort")
+    assert world.slots() == {"active Running": [1, 2]} and renewed(world) == []
+    world.in_flight = {}
+    go(world, drain_policy="abort")
+    assert renewed(world) == ["botserver-1", "botserver-2"] and known(world)["slots"] == []
+
+
 def test_a_site_without_a_database_of_ours_remembers_nothing_of_it() -> None:
     world = World()
     world.fleet(1)
