@@ -78,12 +78,18 @@ class Site:
 
     def scale(self, count: int) -> None:
         """Bring the fleet to a size in the lowest slots with none standing by, and forget what could hold the next step back."""
-        while self.slots() != {"active": list(range(1, count + 1))}:
-            self.run(count=1, wait=True)
-            for slot in [slot for state in ("warm", "failed") for slot in self.slots().get(state, ())]:
-                self.lxd.delete(f"instances/botserver-{slot}")
-            # The lowest slot may be the one that went: a second one is started there, and the higher one taken in.
-            self.run(count=count if self.slots()["active"] == [1] else 2)
+        wanted = {"active": list(range(1, count + 1))}
+
+        def nearer() -> dict[str, list[int]]:
+            if self.slots() != wanted:
+                self.run(count=1, wait=True)
+                for slot in [slot for state in ("warm", "failed") for slot in self.slots().get(state, ())]:
+                    self.lxd.delete(f"instances/botserver-{slot}")
+                # The lowest slot may be the one that went: a second one is started there, and the higher one taken in.
+                self.run(count=count if self.slots()["active"] == [1] else 2)
+            return self.slots()
+
+        wait_for(f"the slots {wanted}", nearer, lambda seen: seen == wanted, timeout=180)
         self.forget()
 
     def forget(self) -> None:
