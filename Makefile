@@ -72,7 +72,7 @@ bench-replay: venv ## what the autoscaler would have done on recorded traffic (T
 drills: venv ## break the PostgreSQL cluster of a running site in every way, ROUNDS times each; goes on where it was broken off
 	@$(STEP) drills $(BIN)/python tools/drills.py --inventory $(INVENTORY) --rounds $(ROUNDS) --minutes $(MINUTES)
 
-docs: venv ## write docs/modules, docs/plugins, docs/roles and docs/settings.md anew from their sources
+docs: venv ## write the generated pages of docs/ anew from their sources
 	@$(STEP) docs $(BIN)/python tools/docs.py
 
 destroy: venv ## remove everything that the demo's project holds on this host

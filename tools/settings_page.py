@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "settings.md"
 INTRODUCTION = """\
 # Settings: config.csv
 
-<!-- Made by tools/settings_page.py from plugins/module_utils/settings/table.py. Change the table, then run the tool. -->
+<!-- Made by tools/settings_page.py from plugins/module_utils/settings/table.py. Change the table, then make docs. -->
 
 A deployment is described by one `config.csv`, the same file that a General Bots bot has. It holds the keys on this page beside
 everything that General Bots itself knows. `gb_config_csv` names the file; `gb_settings_overrides`, a mapping of the same keys,

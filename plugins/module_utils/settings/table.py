@@ -292,7 +292,7 @@ _HEALTH = Family(
         ),
         _integer("health-interval", 10, 1, 3_600, "seconds", "Time from one check to the next.", consumer=CADDY_HEALTH),
         _integer("health-timeout", 5, 1, 600, "seconds", "An answer that takes longer counts as a failure.", consumer=CADDY_HEALTH),
-        _integer("health-retries", 3, 1, 100, "checks", "Failures in a row that take a slot out.", consumer=CADDY_HEALTH),
+        _integer("health-retries", 3, 1, 100, "checks", "Failures since a slot came in that take it out.", consumer=CADDY_HEALTH),
     ),
 )
 
