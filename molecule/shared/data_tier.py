@@ -10,15 +10,14 @@ import contextlib
 import dataclasses
 import http.client
 import json
-import os
 import pathlib
 import re
 import ssl
-import subprocess
 import threading
 import typing as t
 
 import yaml
+from scenario import ROOT, play, run_in
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import POSTGRES, look
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.recording import Recording
@@ -29,7 +28,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 from tools.authority import root_certificate
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 MEMBERS = ("postgres-1", "postgres-2", "postgres-3")
 PSQL = ("psql", "-U", "postgres", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "botserver", "-c")
 
@@ -97,18 +95,11 @@ class Tier:
 
     def play(self, name: str, *arguments: str, fails: bool = False) -> str:
         """Run a playbook of the collection by its full name and return what it printed; ``fails`` says that it must."""
-        command = ["ansible-playbook", "-i", str(self.place.inventory), f"generalbots.scaling.{name}", *self.place.extra, *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
-        done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
-        text = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"
-        return " ".join(text.split())
+        return play(name, self.place.inventory, *self.place.extra, *arguments, fails=fails)
 
     def run(self, name: str, *argv: str) -> str:
         """Run a command in an instance, which must succeed; returns its output."""
-        code, out, err = self.lxd.execute(name, argv)
-        assert code == 0, f"{argv} in {name} ended with {code}: {err or out}"
-        return out.strip()
+        return run_in(self.lxd, name, *argv).strip()
 
     def refused(self, name: str, *argv: str) -> str:
         """Run a command in an instance, which must fail; returns what it said."""

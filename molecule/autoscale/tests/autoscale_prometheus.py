@@ -15,7 +15,8 @@ import typing as t
 import pytest
 import requests
 import yaml
-from autoscale_site import PROJECT, ROOT, WORK, Site
+from autoscale_site import PROJECT, WORK, Site
+from scenario import ROOT
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 

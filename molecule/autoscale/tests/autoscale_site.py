@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import time
 import typing as t
 
 import pytest
+from scenario import ROOT, play, run_in
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import place
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import RUN_SPEC, job_of
@@ -27,7 +27,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wa
 from tools.authority import root_certificate
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
 INVENTORY = HERE.parent / "inventory"
 WORK = ROOT / ".build/autoscale"
 PROJECT = "gb-auto"
@@ -66,11 +65,7 @@ class Site:
 
     def play(self, name: str, *arguments: str) -> str:
         """Run a playbook of the collection, which must succeed; returns what it printed."""
-        command = ["ansible-playbook", "-i", str(INVENTORY), f"generalbots.scaling.{name}", *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
-        done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
-        assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
-        return done.stdout
+        return play(name, INVENTORY, *arguments)
 
     def run(self, **options: t.Any) -> dict[str, t.Any]:
         """What autoscale_run does, without the seconds that Ansible takes to start."""
@@ -122,9 +117,7 @@ class Site:
 
     def inside(self, name: str, *argv: str) -> str:
         """Run a command in an instance, which must succeed; returns its output."""
-        code, out, err = self.lxd.execute(name, argv)
-        assert code == 0, f"{argv} in {name} ended with {code}: {err or out}"
-        return out
+        return run_in(self.lxd, name, *argv)
 
     def die(self, writes: int, **options: t.Any) -> str:
         """A run in a process of its own that is killed with -9 just after its n-th write to LXD; returns what the write was."""

@@ -10,21 +10,18 @@ import contextlib
 import dataclasses
 import http.client
 import json
-import os
-import pathlib
 import ssl
-import subprocess
 import threading
 import time
 import typing as t
 
 import pytest
+from scenario import ROOT, play, run_in
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 from tools.authority import root_certificate
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule/caddy/inventory"
 WORK = ROOT / ".build/caddy"
 PROJECT = "gb-caddy"
@@ -122,9 +119,7 @@ class Fleet:
 
     def run(self, name: str, *argv: str) -> str:
         """Run a command in an instance, which must succeed; returns its output."""
-        code, out, err = self.lxd.execute(name, argv)
-        assert code == 0, f"{argv} in {name} ended with {code}: {err or out}"
-        return str(out)
+        return run_in(self.lxd, name, *argv)
 
     def turn(self, *names: str, **knobs: t.Any) -> None:
         """Turn knobs of demo botservers."""
@@ -146,12 +141,7 @@ class Fleet:
 
     def play(self, *arguments: str, fails: bool = False) -> str:
         """Run site.yml as a user does; ``fails`` says that it must."""
-        command = ["ansible-playbook", "-i", str(INVENTORY), "generalbots.scaling.site", *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
-        done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
-        text = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"
-        return " ".join(text.split())
+        return play("site", INVENTORY, *arguments, fails=fails)
 
     def until_served_by(self, *names: str, within: float = 40) -> None:
         """Wait until the API is answered by these instances and no others."""

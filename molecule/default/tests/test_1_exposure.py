@@ -130,9 +130,9 @@ def test_the_rules_are_there_before_the_network_is(site: Site, name: str) -> Non
 
 def test_a_rule_that_was_added_by_hand_is_foreseen_and_put_right(site: Site) -> None:
     site.run("botserver-1", "nft", "insert", "rule", "inet", "gb_exposure", "input", "tcp", "dport", "1-65535", "accept")
-    assert "changed=1" in site.play("site", "--tags", "firewall", "--check").text.split("PLAY RECAP")[1]
+    assert "changed=1" in site.play("site", "--tags", "firewall", "--check").split("PLAY RECAP")[1]
     assert 8080 in from_host(BOTSERVER)
-    assert "changed=1" in site.play("site", "--tags", "firewall").text.split("PLAY RECAP")[1]
+    assert "changed=1" in site.play("site", "--tags", "firewall").split("PLAY RECAP")[1]
     assert from_host(BOTSERVER) == {8079}
 
 
@@ -143,7 +143,7 @@ def test_a_door_of_the_users_own_opens_and_closes(site: Site) -> None:
     site.play("site", "--tags", "firewall")
     assert from_host(BOTSERVER) == {8079}
     door["gb_exposure_extra"][0]["to"] = "botservr"
-    said = site.play("site", "--tags", "firewall", "-e", json.dumps(door), fails=True).text
+    said = site.play("site", "--tags", "firewall", "-e", json.dumps(door), fails=True)
     assert "gb_exposure_extra[0]: to is 'botservr'; it must be one of proxy" in said
     assert "changed=0" in said.split("PLAY RECAP")[1]
 
@@ -151,7 +151,7 @@ def test_a_door_of_the_users_own_opens_and_closes(site: Site) -> None:
 def test_a_port_that_somebody_has_is_refused_before_anything_is_changed(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        said = site.play("site", "--tags", "instances", "-e", f"gb_publish_http_port={port}", fails=True).text
+        said = site.play("site", "--tags", "instances", "-e", f"gb_publish_http_port={port}", fails=True)
     assert f"gb_publish_http_port is {port}, and on 127.0.0.1 that port is taken by" in said
     assert "Nothing was changed" in said
     assert "changed=0" in said.split("PLAY RECAP")[1]

@@ -95,4 +95,4 @@ def test_the_inventory_knows_the_instances(site: Site) -> None:
 
 
 def test_a_second_run_in_check_mode_predicts_nothing(site: Site) -> None:
-    assert "changed=0" in site.play("site", "--check", "--diff").text.split("PLAY RECAP")[1]
+    assert "changed=0" in site.play("site", "--check", "--diff").split("PLAY RECAP")[1]

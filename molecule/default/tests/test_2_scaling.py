@@ -43,7 +43,7 @@ def test_by_hand_out_and_in_under_load_without_a_failed_request(one: Site) -> No
 
 
 def test_scaling_again_to_the_same_size_changes_nothing(one: Site) -> None:
-    assert "changed=0" in one.scale(1).text.split("PLAY RECAP")[1]
+    assert "changed=0" in one.scale(1).split("PLAY RECAP")[1]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_it_shrinks_by_itself_when_the_load_is_gone(one: Site) -> None:
 
 def test_check_mode_shows_the_decision_and_does_nothing(one: Site) -> None:
     before = (one.slots(), one.memory())
-    shown = one.play("autoscale", "--check").text
+    shown = one.play("autoscale", "--check")
     assert "reason:" in shown and "action: hold" in shown
     assert (one.slots(), one.memory()) == before
 

@@ -16,20 +16,20 @@ SHORT = ("-e", "gb_health_timeout=8")
 
 
 def test_a_malformed_config_is_refused_before_anything_is_changed(site: Site, tmp_path: object) -> None:
-    said = site.play("site", settings={"scale-min-instances": 5, "scale-cpu-treshold": 50}, fails=True).text
+    said = site.play("site", settings={"scale-min-instances": 5, "scale-cpu-treshold": 50}, fails=True)
     assert "scale-cpu-treshold" in said and "scale-cpu-threshold" in said
     assert "scale-min-instances" in said and "scale-max-instances" in said
     assert "changed=0" in said.split("PLAY RECAP")[1]
 
 
 def test_settings_that_nothing_acts_on_are_refused_and_not_ignored(site: Site) -> None:
-    said = site.play("autoscale", settings={"fallback-llm-enabled": True}, fails=True).text
+    said = site.play("autoscale", settings={"fallback-llm-enabled": True}, fails=True)
     assert "fallback-llm-enabled" in said and "nothing in this release acts on" in said
 
 
 def test_an_instance_that_never_becomes_healthy_is_set_aside(one: Site) -> None:
     broken = {"GB_DEMO_SLOW_START": "600"}
-    said = one.play("scale", "-e", "count=2", *SHORT, "-e", json.dumps({"botserver_environment_extra": broken}), fails=True).text
+    said = one.play("scale", "-e", "count=2", *SHORT, "-e", json.dumps({"botserver_environment_extra": broken}), fails=True)
     [failed] = one.slots()["failed"]
     assert f"Slot {failed} did not come up and was set aside" in said
     raw, _etag = one.lxd.get(f"instances/botserver-{failed}")
@@ -43,7 +43,7 @@ def test_a_foreign_instance_of_our_name_is_left_alone(one: Site) -> None:
     source = {"type": "image", "alias": one.project_config()["user.gb.image.botserver"]}
     one.lxd.post("instances", {"name": "botserver-4", "source": source, "type": "container"})
     try:
-        said = one.play("scale", "-e", "count=4", fails=True).text
+        said = one.play("scale", "-e", "count=4", fails=True)
         assert "An instance named botserver-4 exists and carries no mark of this collection" in said
         raw, _etag = one.lxd.get("instances/botserver-4")
         assert raw["status"] == "Stopped" and "user.gb.component" not in raw["config"]
@@ -57,7 +57,7 @@ def test_without_caddy_nothing_is_drained(one: Site) -> None:
     one.scale(2)
     one.run("proxy-1", "systemctl", "stop", "caddy")
     try:
-        said = one.play("scale", "-e", "count=1", fails=True).text
+        said = one.play("scale", "-e", "count=1", fails=True)
         assert "/run/caddy/admin.sock" in said
         assert one.slots()["active"] == [1, 2]
     finally:
@@ -68,7 +68,7 @@ def test_the_second_of_two_runs_is_told_who_holds_the_lock(one: Site) -> None:
     held = json.dumps({"holder": "somebody/1", "purpose": "a test", "expires": time.time() + 300})
     edit(one.lxd, MEMORY, lambda _keys: {"user.gb.lock": held})
     try:
-        said = one.play("scale", "-e", "count=2", "-e", "gb_lock_wait=2", fails=True).text
+        said = one.play("scale", "-e", "count=2", "-e", "gb_lock_wait=2", fails=True)
         assert "somebody/1" in said and "a test" in said and "Waited 2 s" in said
         assert one.slots()["active"] == [1]
     finally:
@@ -76,17 +76,17 @@ def test_the_second_of_two_runs_is_told_who_holds_the_lock(one: Site) -> None:
 
 
 def test_a_count_out_of_bounds_is_refused(one: Site) -> None:
-    assert "count is 9; it must be from 1 (scale-min-instances) to 4" in one.play("scale", "-e", "count=9", fails=True).text
-    assert "give the number of instances" in one.play("scale", "-e", "count=many", fails=True).text
+    assert "count is 9; it must be from 1 (scale-min-instances) to 4" in one.play("scale", "-e", "count=9", fails=True)
+    assert "give the number of instances" in one.play("scale", "-e", "count=many", fails=True)
 
 
 def test_destroy_asks_for_the_explicit_word(site: Site) -> None:
-    assert "Say so with -e gb_destroy=yes" in site.play("destroy", fails=True).text
+    assert "Say so with -e gb_destroy=yes" in site.play("destroy", fails=True)
     assert site.slots()["active"]
 
 
 def test_an_engine_that_does_not_run_is_named_with_the_sockets_that_were_tried(site: Site) -> None:
-    said = site.play("autoscale", "-e", "gb_engine=incus", fails=True).text
+    said = site.play("autoscale", "-e", "gb_engine=incus", fails=True)
     assert "/var/lib/incus/unix.socket" in said
     assert INVENTORY.exists()
 

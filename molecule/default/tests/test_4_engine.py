@@ -13,7 +13,8 @@ import textwrap
 import typing as t
 
 import pytest
-from topology import PROJECT, ROOT, Site, run_ansible
+from scenario import ROOT, run_ansible
+from topology import INVENTORY, PROJECT, Site
 
 NAME, POOL = "refused-1", "gb-molecule-tiny"
 NOBODY = 65534
@@ -24,7 +25,7 @@ def instance(*, fails: bool = False, **arguments: t.Any) -> str:
     how = {"state": arguments.pop("state"), "wait_for": ["boot"], "wait_timeout": 20, "force_stop": True, "stop_timeout": 5}
     wanted = {"project": PROJECT, "component": "refused", "instances": [{"name": NAME, **arguments}], **how}
     command = ["ansible", "localhost", "-m", "generalbots.scaling.lxc_instance", "-a", json.dumps(wanted)]
-    return run_ansible(command, fails=fails).text
+    return run_ansible(command, INVENTORY, fails=fails)
 
 
 @pytest.fixture

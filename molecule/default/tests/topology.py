@@ -8,20 +8,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import typing as t
 
 import pytest
 import testinfra
+from scenario import ROOT, play, run_in
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import slots
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
 from tools.authority import root_certificate
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule/inventory"
 WORK = ROOT / ".build/molecule"
 PROJECT = "gb-molecule"
@@ -30,34 +29,18 @@ URL = "https://localhost:18443"
 MAX = 4
 
 
-class Outcome(t.NamedTuple):
-    """How a playbook ended: its exit code and all it printed."""
-
-    code: int
-    text: str
-
-
-def run_ansible(command: t.Sequence[str], *, fails: bool = False) -> Outcome:
-    """Run a command of Ansible with the tests' inventory; ``fails`` says that it must. White space of its output is folded."""
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
-    done = subprocess.run([*command, "-i", str(INVENTORY)], text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
-    text = done.stdout + done.stderr
-    assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"
-    return Outcome(done.returncode, " ".join(text.split()))
-
-
 class Site:
     """The topology under test."""
 
     def __init__(self, lxd: Lxd) -> None:
         self.lxd = lxd
 
-    def play(self, name: str, *arguments: str, settings: dict[str, t.Any] | None = None, fails: bool = False) -> Outcome:
+    def play(self, name: str, *arguments: str, settings: dict[str, t.Any] | None = None, fails: bool = False) -> str:
         """Run a playbook of the collection by its full name; ``fails`` says that it must."""
         extra = ["-e", json.dumps({"gb_settings_overrides": settings})] if settings else []
-        return run_ansible(["ansible-playbook", f"generalbots.scaling.{name}", *arguments, *extra], fails=fails)
+        return play(name, INVENTORY, *arguments, *extra, fails=fails)
 
-    def scale(self, count: int) -> Outcome:
+    def scale(self, count: int) -> str:
         """Bring the fleet to a size."""
         return self.play("scale", "-e", f"count={count}")
 
@@ -82,9 +65,7 @@ class Site:
 
     def run(self, name: str, *argv: str) -> str:
         """Run a command in an instance, which must succeed; returns its output."""
-        code, out, err = self.lxd.execute(name, argv)
-        assert code == 0, f"{argv} in {name} ended with {code}: {err or out}"
-        return out
+        return run_in(self.lxd, name, *argv)
 
     @contextlib.contextmanager
     def load(self, schedule: str, path: str = "/api/demo/echo", websockets: int = 0) -> t.Iterator[dict[str, t.Any]]:

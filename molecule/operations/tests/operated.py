@@ -11,7 +11,8 @@ import string
 import typing as t
 
 import yaml
-from data_tier import MEMBERS, ROOT, Place, Site, changes
+from data_tier import MEMBERS, Place, Site, changes
+from scenario import ROOT
 
 #: what the tests have changed of the inventory
 NOW = ROOT / ".build/operations/now.yml"

@@ -8,23 +8,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
-import os
-import pathlib
 import socket
 import ssl
-import subprocess
 import threading
 import time
 import typing as t
 
 import pytest
+from scenario import ROOT, play, run_in
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, gateway
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 from tools.authority import root_certificate
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule/proxies/inventory"
 PROJECT = "gb-proxies"
 SUBNET = "10.92.0.0/24"
@@ -137,9 +134,7 @@ class Pair:
 
     def run(self, name: str, *argv: str) -> str:
         """Run a command in an instance, which must succeed; returns its output."""
-        code, out, err = self.lxd.execute(name, argv)
-        assert code == 0, f"{argv} in {name} ended with {code}: {err or out}"
-        return str(out)
+        return run_in(self.lxd, name, *argv)
 
     def restored(self) -> None:
         """Bring both proxies back, and wait until the one that does not have the address would take it."""
@@ -156,12 +151,7 @@ class Pair:
 
     def play(self, name: str, *arguments: str) -> str:
         """Run a playbook of the collection as a user does."""
-        command = ["ansible-playbook", "-i", str(INVENTORY), f"generalbots.scaling.{name}", *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_FORCE_COLOR": "0"}
-        done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment, cwd=ROOT)
-        text = done.stdout + done.stderr
-        assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{text[-6000:]}"
-        return " ".join(text.split())
+        return play(name, INVENTORY, *arguments)
 
     def own_address(self, name: str) -> str:
         """A proxy's own address."""
