@@ -24,6 +24,8 @@ CONNECTION = 3
 USABLE = 0.95
 #: Patroni takes no fewer
 FEWEST_CONNECTIONS = 25
+#: MiB of written-ahead log that every member keeps for standbys that were away: as much as its memory, within these
+LEAST_KEPT, MOST_KEPT = 512, 8192
 
 _POSTGRES_UNITS = {"": 8192, "B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
@@ -63,7 +65,10 @@ def settings(memory: str, need: Need, own: t.Mapping[str, t.Any] | None = None) 
 
 
 def computed(limit: int, need: Need) -> dict[str, t.Any]:
-    """The parameters that follow from the limit in bytes: a quarter is shared, three fifths are hoped to be cached."""
+    """The parameters that follow from the limit in bytes: a quarter is shared, three fifths are hoped to be cached.
+
+    What is kept of the log is twice ``max_wal_size``, so that a standby may miss two checkpoints and follow again.
+    """
     shared = max(limit // 4 // MIB, 16)
     return {
         "max_connections": max(need.connections, FEWEST_CONNECTIONS),
@@ -73,6 +78,7 @@ def computed(limit: int, need: Need) -> dict[str, t.Any]:
         "work_mem": "4MB",
         "max_wal_size": f"{min(max(limit // 2 // MIB, 256), 4096)}MB",
         "min_wal_size": "80MB",
+        "wal_keep_size": f"{min(max(limit // MIB, LEAST_KEPT), MOST_KEPT)}MB",
     }
 
 

@@ -174,6 +174,12 @@ def test_a_later_patroni_gets_timers_that_it_takes(run: Run) -> None:
     assert (later["synchronous_mode"], later["synchronous_mode_strict"]) == (False, False)
 
 
+def test_no_standby_waits_for_its_slot_where_patroni_makes_it_late(run: Run) -> None:
+    cluster, later = run.computed["cluster"]["postgresql"], run.computed["later"]["postgresql"]
+    assert (cluster["use_slots"], cluster["parameters"]["wal_keep_size"]) == (False, "1024MB")
+    assert (later["use_slots"], later["parameters"]["wal_keep_size"]) == (True, "1024MB")
+
+
 def test_debians_places_are_named(run: Run) -> None:
     postgresql = run.computed["member"]["postgresql"]
     assert (postgresql["bin_dir"], postgresql["data_dir"]) == ("/usr/lib/postgresql/15/bin", "/var/lib/postgresql/15/main")
