@@ -24,8 +24,8 @@ CONNECTION = 3
 USABLE = 0.95
 #: Patroni takes no fewer
 FEWEST_CONNECTIONS = 25
-#: MiB of written-ahead log that every member keeps for standbys that were away: as much as its memory, within these
-LEAST_KEPT, MOST_KEPT = 512, 8192
+#: MiB of its log that every member keeps for standbys that were away or cannot keep pace: as much as its memory, within these
+LEAST_KEPT, MOST_KEPT = 2048, 8192
 
 _POSTGRES_UNITS = {"": 8192, "B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
@@ -67,7 +67,7 @@ def settings(memory: str, need: Need, own: t.Mapping[str, t.Any] | None = None) 
 def computed(limit: int, need: Need) -> dict[str, t.Any]:
     """The parameters that follow from the limit in bytes: a quarter is shared, three fifths are hoped to be cached.
 
-    What is kept of the log is twice ``max_wal_size``, so that a standby may miss two checkpoints and follow again.
+    What is kept of the log is at least twice ``max_wal_size``, so that a standby may miss two checkpoints and follow again.
     """
     shared = max(limit // 4 // MIB, 16)
     return {

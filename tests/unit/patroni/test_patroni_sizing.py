@@ -24,7 +24,7 @@ def test_a_quarter_is_shared_and_everything_fits() -> None:
     assert postgres_bytes("effective_cache_size", chosen["effective_cache_size"]) < 2048 * MIB
 
 
-@pytest.mark.parametrize(("memory", "kept"), [("256MiB", 512), ("512MiB", 512), ("2GiB", 2048), ("64GiB", 8192)])
+@pytest.mark.parametrize(("memory", "kept"), [("256MiB", 2048), ("2GiB", 2048), ("4GiB", 4096), ("64GiB", 8192)])
 def test_the_log_is_kept_for_standbys_that_were_away(memory: str, kept: int) -> None:
     chosen = settings(memory, Need(0, 0, 0))
     assert postgres_bytes("wal_keep_size", chosen["wal_keep_size"]) == kept * MIB

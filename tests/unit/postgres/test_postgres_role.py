@@ -176,8 +176,8 @@ def test_a_later_patroni_gets_timers_that_it_takes(run: Run) -> None:
 
 def test_no_standby_waits_for_its_slot_where_patroni_makes_it_late(run: Run) -> None:
     cluster, later = run.computed["cluster"]["postgresql"], run.computed["later"]["postgresql"]
-    assert (cluster["use_slots"], cluster["parameters"]["wal_keep_size"]) == (False, "1024MB")
-    assert (later["use_slots"], later["parameters"]["wal_keep_size"]) == (True, "1024MB")
+    assert (cluster["use_slots"], cluster["parameters"]["wal_keep_size"]) == (False, "2048MB")
+    assert (later["use_slots"], later["parameters"]["wal_keep_size"]) == (True, "2048MB")
 
 
 def test_debians_places_are_named(run: Run) -> None:
