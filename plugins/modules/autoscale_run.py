@@ -184,7 +184,7 @@ options:
   drain_policy:
     description:
       - What happens when requests outlive a drain's deadline. V(force), it is stopped all the same. V(keep), it is left draining.
-        V(abort), it takes requests again.
+        V(abort), it takes requests again; for a slot of O(restart) that is a failure.
     type: str
     choices: [force, keep, abort]
     default: force

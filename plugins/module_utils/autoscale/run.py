@@ -43,7 +43,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Cl
 POLL = 0.5
 #: seconds beyond its deadline and what load balancers need to notice, after which nobody waits for a drain any more
 DRAIN_SLACK = 60.0
-#: failures of slots that make a run fail; a drain past its deadline is only told
+#: failures of slots that make a run fail; a drain past its deadline is only told, unless a person waits for what then does not happen
 FATAL = frozenset({"start", "unready", "stop"})
 
 
@@ -425,6 +425,11 @@ class Run:
         failed = [f"Slot {one.slot}: {one.reason}" for one in self._failures]
         return [*self._said, *decided, *failed]
 
+    def _not_restarted(self, one: Failure) -> bool:
+        """Whether a slot that was to be restarted by hand was put back instead, and so will not be."""
+        put_back = one.kind == "drain_timeout" and self._job.how.drain_policy == "abort"
+        return put_back and one.slot in self._job.restart and self._actor is not None and one.slot not in self._actor.renewed
+
     def _publish(self) -> None:
         if self._check:
             return
@@ -445,7 +450,12 @@ class Run:
         if self._tick is None:
             raise RuntimeError("the outcome was asked for before anything was decided")
         did = self._actor.did if self._actor is not None else []
-        failed = {str(one.slot): one.reason for one in self._failures if one.kind in FATAL}
+        failures = [one for one in self._failures if one.kind in FATAL or self._not_restarted(one)]
+        failed = {str(one.slot): one.reason for one in failures}
+        by_hand = self._job.count is not None or self._job.restart
+        for one in self._failures:
+            if by_hand and one not in failures:
+                self._ports.warn(f"Slot {one.slot}: {one.reason}")
         decision = self._tick.decision
         planned = bool(decision.start or decision.drain or self._job.restart or self._healing.slots)
         result = {
@@ -458,7 +468,7 @@ class Run:
             "took": round(self._ports.clock.now() - self._begun, 3),
         }
         if failed:
-            raise ScalingError(_failed_words(self._failures), **{**result, "changed": bool(did)})
+            raise ScalingError(_failed_words(failures), **{**result, "changed": bool(did)})
         return result
 
 
@@ -494,4 +504,5 @@ def _failed_words(failures: t.Sequence[Failure]) -> str:
     words = [f"Slot {one.slot} did not come up and was set aside, stopped. No cooldown begins. Why: {one.reason}" for one in started] + [
         f"Slot {one.slot} could not be taken in: {one.reason}" for one in failures if one.kind == "stop"
     ]
+    words += [f"Slot {one.slot} was not restarted: {one.reason}. Run it again." for one in failures if one.kind == "drain_timeout"]
     return " ".join(words)

@@ -206,6 +206,30 @@ def test_the_second_of_two_is_told_or_skips() -> None:
     assert any("The lock of ops/7 was taken over" in note for note in go(world)["notes"])
 
 
+def test_a_restart_by_hand_that_was_broken_off_fails_and_the_others_are_restarted() -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-1": 1}
+    with pytest.raises(ScalingError, match=r"Slot 1 was not restarted: requests outlived its deadline; it was put back") as caught:
+        go(world, restart=[1, 2], drain_policy="abort")
+    assert list(caught.value.details["failed"]) == ["1"]
+    assert world.slots() == {"active Running": [1, 2]}
+    assert ("stop botserver-1" in world.effects, "stop botserver-2" in world.effects) == (False, True)
+    assert "user.gb.lock" not in world.config()
+
+
+def test_what_a_person_asked_for_and_comes_later_or_by_force_is_a_warning() -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-1": 1, "botserver-2": 1}
+    said: list[str] = []
+    heard = dataclasses.replace(ports(world), warn=said.append)
+    run(world, job(world, restart=[1], drain_policy="keep"), ports=heard)  # type: ignore[arg-type]
+    run(world, job(world, count=1, wait=True, drain_policy="force"), ports=heard)  # type: ignore[arg-type]
+    assert [text.partition(":")[0] for text in said] == ["Slot 1", "Slot 1"]
+    assert "left draining" in said[0] and "stopped all the same" in said[1]
+
+
 def lock_of(world: World, holder: str = "ops/7", seconds: float = 300) -> None:
     """Somebody is at work, and was already before we came."""
     text = json.dumps({"holder": holder, "purpose": "a rollout", "since": world.time - 5, "expires": world.time + seconds})
