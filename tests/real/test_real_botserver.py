@@ -77,16 +77,21 @@ def as_it_was() -> t.Iterator[None]:
     healthy()
 
 
-def test_without_its_database_it_is_unhealthy_after_five_seconds_and_alive() -> None:
-    """So a health check with a timeout of 5 s or less sees no answer at all; the demo's knobs: fail_health, hang_health 5."""
+def test_without_its_database_it_is_unhealthy_after_five_seconds_at_the_earliest_and_alive() -> None:
+    """So a health check with a timeout of 5 s or less sees no answer at all; the demo's knobs: fail_health, hang_health 5.
+
+    Its own tasks ask for the database too, and each question holds a worker for 5 s: this one stands in line with them.
+    """
     healthy()
-    # The proxy's own checks come through the gate, each second, and would stand in line before this one.
+    # The proxy's own checks come through the gate, each second, and would stand in line before this one as well.
     inside(BOTSERVER, "systemctl", "stop", *GATE)
     inside(BACKEND, "systemctl", "stop", DATABASE)
-    status, body, took = ask("/api/health")
-    assert (status, body["status"], body["database"]) == (503, "degraded", False)
-    assert 4.0 < took < 7.0
-    assert ask("/health")[0] == 200
+    answers = [ask("/api/health", timeout=2 * PATIENCE) for _ in range(3)]
+    assert [(status, body["status"], body["database"]) for status, body, _took in answers] == [(503, "degraded", False)] * 3
+    assert min(took for _status, _body, took in answers) >= 4.0
+    status, _body, alive = ask("/health", timeout=2 * PATIENCE)
+    assert status == 200
+    print(f"503 after {', '.join(f'{took:.1f}' for _status, _body, took in answers)} s, /health after {alive:.1f} s")
 
 
 def test_checks_that_come_faster_than_they_end_leave_nothing_answered_until_the_database_is_back() -> None:
