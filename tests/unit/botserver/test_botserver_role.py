@@ -79,8 +79,9 @@ COMPUTED: dict[str, tuple[dict[str, t.Any], dict[str, str]]] = {
         REAL | {"botserver_vault_ca_file": "/ca.crt"},
         {
             "PORT": "8080", "BOTSERVER_ENV": "production", "BOTSERVER_DISABLE_TLS": "true", "SKIP_LLM_SERVER": "true",
-            "DATA_DIR": "/opt/gbo/data", "GBO_WORK_PATH": "/opt/gbo/work", "VAULT_ADDR": "https://vault.example:8200",
-            "VAULT_TOKEN": "s.read", "VAULT_CACERT": "/opt/gbo/conf/system/certificates/ca/ca.crt",
+            "TOKIO_WORKER_THREADS": "64", "DATA_DIR": "/opt/gbo/data", "GBO_WORK_PATH": "/opt/gbo/work",
+            "VAULT_ADDR": "https://vault.example:8200", "VAULT_TOKEN": "s.read",
+            "VAULT_CACERT": "/opt/gbo/conf/system/certificates/ca/ca.crt",
         },
     ),
     "demo with the cluster": (
