@@ -60,13 +60,13 @@ def test_a_pool_without_space_is_named_and_nothing_is_left(site: Site, image: st
 def test_a_user_who_may_not_open_the_socket_is_told_which_and_what_to_do(site: Site) -> None:
     program = textwrap.dedent(f"""
         import os
-        from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Unreachable
+        from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
         from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
         import pylxd
         os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY})
         try:
             connect({{"engine": "lxd", "project": {PROJECT!r}}})
-        except Unreachable as error:
+        except ScalingError as error:
             print(error)
     """)
     done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True, cwd=ROOT, env=dict(os.environ))
