@@ -16,6 +16,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.site_opt
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.site_routes import matcher, pool_id
 
 PANIC = "gb-panic"
+STATUS = "{http.error.status_code}"
 # A request that has not reached any upstream: none was healthy, or the one chosen took no connection. It can go anywhere.
 NOT_SENT = "{http.error.status_code} == 503 || ({http.error.status_code} == 502 && {http.error.message}.startsWith('dial '))"
 GONE = "{http.error.status_code} in [502, 503]"
@@ -62,28 +63,32 @@ def error_routes(headers: Json, pages: Json) -> list[Json]:
     too_many = {"error": "rate_limited", "message": "Too many requests; try again after the seconds that Retry-After says."}
     cut_off = {"error": "no_answer", "message": "The request was sent and no answer came: see whether it was done before repeating it."}
     html = {"Content-Type": ["text/html; charset=utf-8"], **away}
-    same = "{http.error.status_code}"
     return [
         {"handle": [headers]},
-        _answer({"expression": "{http.error.status_code} == 429"}, 429, _JSON, _body(too_many, limit="{http.rate_limit.exceeded.name}")),
+        _answer([{"expression": "{http.error.status_code} == 429"}], 429, _JSON, _body(too_many, limit="{http.rate_limit.exceeded.name}")),
         # No Retry-After: whatever heeds it by itself would do twice what was done.
-        _answer({"expression": CUT_OFF, "path": ["/api", "/api/*"]}, same, _JSON, _body(cut_off)),
-        _answer({"expression": CUT_OFF, "header": {"Accept": ["*application/json*"]}}, same, _JSON, _body(cut_off)),
+        _answer(_of_programs(CUT_OFF), STATUS, _JSON, _body(cut_off)),
         {"match": [{"expression": CUT_OFF}], "terminal": True, "handle": [_line()]},
-        _answer({"expression": GONE, "path": ["/api", "/api/*"]}, 503, {**_JSON, **away}, _body(unavailable)),
-        _answer({"expression": GONE, "header": {"Accept": ["*application/json*"]}}, 503, {**_JSON, **away}, _body(unavailable)),
-        _answer({"expression": GONE}, 503, html, pages["maintenance"]),
+        _answer(_of_programs(GONE), 503, {**_JSON, **away}, _body(unavailable)),
+        _answer([{"expression": GONE}], 503, html, pages["maintenance"]),
         {"handle": [_line()]},
     ]
 
 
 def _line() -> Json:
-    return _text("{http.error.status_code}", "{http.error.status_code} {http.error.status_text}")
+    return _text(STATUS, f"{STATUS} {{http.error.status_text}}")
 
 
-def _answer(match: Json, status: int | str, headers: Json, body: str) -> Json:
+def _of_programs(expression: str) -> list[Json]:
+    return [
+        {"expression": expression, "path": ["/api", "/api/*"]},
+        {"expression": expression, "header": {"Accept": ["*application/json*"]}},
+    ]
+
+
+def _answer(match: list[Json], status: int | str, headers: Json, body: str) -> Json:
     handler = {"handler": "static_response", "status_code": status, "headers": headers, "body": body}
-    return {"match": [match], "terminal": True, "handle": [handler]}
+    return {"match": match, "terminal": True, "handle": [handler]}
 
 
 def _body(words: Json, **more: str) -> str:

@@ -16,6 +16,7 @@ from caddy_real import RealCaddy, configure, needs_caddy, slot, until
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, Config, reconcile
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
 pytestmark = needs_caddy
 pytest_plugins = ["caddy_fixtures"]
@@ -139,15 +140,14 @@ def test_a_form_that_was_cut_off_is_not_told_to_come_again(call: Call, caddy: Re
         status, headers, body = caddy.get("/form", method="POST", Accept="text/html")
         assert (status, headers["content-type"]) == (502, "text/plain; charset=utf-8") and "retry-after" not in headers
         assert headers["x-request-id"] in body
-        said: list[str] = []
-
-        def cut_off() -> bool:
-            status, _headers, body = caddy.get("/form", method="POST", Accept="application/json")
-            said[:] = [json.loads(body)["error"]]
-            return status == 502
-
-        until("its failure to be forgotten", cut_off)
-        assert said == ["no_answer"]
+        _status, _headers, body = wait_for(
+            "its failure to be forgotten",
+            lambda: caddy.get("/form", method="POST", Accept="application/json"),
+            lambda answer: answer[0] == 502,
+            timeout=15,
+            interval=0.05,
+        )
+        assert json.loads(body)["error"] == "no_answer"
 
 
 def test_an_instance_that_answers_500_is_left_out_by_its_breaker(call: Call, caddy: RealCaddy) -> None:
