@@ -12,7 +12,7 @@ import bench_results
 import pytest
 from bench_lab import PROJECT, ROOT, Lab
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 
 _recorded: list[bench_results.Result] = []
@@ -28,7 +28,7 @@ def lab() -> t.Iterator[Lab]:
     """An empty project with a bridge; removed at the end, whatever happens."""
     try:
         lxd = connect({"engine": "lxd", "project": PROJECT})
-    except Unreachable as error:
+    except ScalingError as error:
         pytest.skip(f"The benches need LXD: {error}")
     place = Lab(lxd, _pool(lxd), ROOT / ".build/bench")
     place.remove()
@@ -61,7 +61,7 @@ def record() -> bench_results.Record:
     """Prints a result and keeps it."""
     try:
         lxd = connect({"engine": "lxd", "project": PROJECT})
-    except Unreachable as error:
+    except ScalingError as error:
         pytest.skip(f"The benches say on which LXD they ran: {error}")
     about, _etag = lxd.get("", project="default")
     pool, _etag = lxd.get(f"storage-pools/{_pool(lxd)}", project="default")
