@@ -42,6 +42,8 @@ REFUSED: dict[str, tuple[str, dict[str, t.Any], str]] = {
     "no binary in that place": ("inputs", REAL | {"botserver_binary": "/nowhere"}, "/nowhere on the controller is not a file"),
     "another binary": ("inputs", REAL | {"botserver_binary_checksum": "sha256:" + 64 * "0"}, "not that of botserver_binary_checksum"),
     "no Vault for an image": ("inputs", REAL | {"botserver_vault_addr": "http://localhost:8200"}, PRIVATE_STACK),
+    "no threads": ("inputs", REAL | {"botserver_worker_threads": 0}, "botserver_worker_threads is 0. It must be a whole number above 0"),
+    "fewer threads than none": ("environment", REAL | {"botserver_worker_threads": -1}, "botserver_worker_threads is -1."),
     "no token": ("environment", REAL | {"botserver_vault_token": ""}, "botserver_vault_token is empty"),
     "a number in .env": ("environment", DEMO | {"botserver_environment_extra": {"LOAD": 1}}, "LOAD. A name is"),
     "two lines in .env": ("environment", DEMO | {"botserver_environment_extra": {"LOAD": "a\nB=c"}}, "LOAD. A name is"),
