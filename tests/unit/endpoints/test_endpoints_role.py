@@ -17,8 +17,10 @@ import threading
 import typing as t
 
 import pytest
+import yaml
 from endpoints_real import rendered
 
+ROLE = pathlib.Path(__file__).parents[3] / "roles" / "endpoints"
 GIVEN: dict[str, t.Any] = {"gb_subnet": "10.87.0.0/24", "gb_secrets_dir": "/nowhere", "endpoints_postgres_members": 3}
 
 REFUSED: dict[str, tuple[dict[str, t.Any], str]] = {
@@ -61,6 +63,14 @@ def test_at_the_start_no_server_is_taken_for_well() -> None:
     ]
 
 
+def installing(case: str, packages: list[str]) -> list[dict[str, t.Any]]:
+    """Tasks that ask dpkg as the role does, and keep whether it would go on to apt."""
+    ask, install = yaml.safe_load((ROLE / "tasks/install.yml").read_text())[1:3]
+    assert "ansible.builtin.apt" in install
+    keep = {"refusals": f"{{{{ refusals | combine({{'{case}': ({install['when']}) | string}}) }}}}"}
+    return [ask, {"ansible.builtin.set_fact": keep, "vars": {"__endpoints_packages": packages}}]
+
+
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Every refusal in one run of ansible-playbook."""
@@ -75,6 +85,8 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     inputs = {"name": "generalbots.scaling.endpoints", "tasks_from": "inputs"}
     tasks.append({"ansible.builtin.include_role": inputs, "vars": {**GIVEN, "endpoints_postgres_ca_file": f"{folder}/ca.crt"}})
     tasks.append({"ansible.builtin.set_fact": {"refusals": "{{ refusals | combine({'inputs': endpoints_inputs | to_json}) }}"}})
+    for case, packages in {"all there": ["dpkg"], "one missing": ["dpkg", "no-such-package"]}.items():
+        tasks += installing(case, packages)
     tasks.append({"ansible.builtin.copy": {"content": "{{ refusals | to_json }}", "dest": f"{folder}/result.json", "mode": "0600"}})
     python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     (folder / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "vars": python, "tasks": tasks}]))
@@ -93,6 +105,10 @@ def test_refuses_and_says_why(refusals: dict[str, str], name: str) -> None:
 
 def test_refuses_nothing_that_is_right(refusals: dict[str, str]) -> None:
     assert "nothing" not in refusals
+
+
+def test_apt_is_left_alone_where_all_packages_are_there(refusals: dict[str, str]) -> None:
+    assert (refusals["all there"], refusals["one missing"]) == ("False", "True")
 
 
 def test_an_image_is_made_of_the_role_and_of_the_authority(refusals: dict[str, str]) -> None:
