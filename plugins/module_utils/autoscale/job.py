@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import inputs
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import How
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.options import policy_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Job
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sources import check
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import SOCKET
@@ -108,8 +109,8 @@ def job_of(params: t.Mapping[str, t.Any]) -> Job:
     same = {field.name for field in dataclasses.fields(Job)} & {*params} - {"options"}
     return Job(
         how=_how(params),
-        settings=_settings(params),
-        options={name: value for name, value in params["options"].items() if value is not None},
+        settings=settings_of(params),
+        options=_given(params["options"]),
         socket=params["admin_socket"],
         **{name: params[name] for name in same if params[name] is not None},
     )
@@ -123,6 +124,18 @@ def _how(params: t.Mapping[str, t.Any]) -> How:
     return How(spec=spec, health=Health(uri="/", port=params["gate_port"]), **{name: params[name] for name in plain})
 
 
-def _settings(params: t.Mapping[str, t.Any]) -> t.Callable[[str | None], inputs.LoadedSettings]:
-    load = functools.partial(inputs.loaded, params["config_csv"], params["overrides"], refuse_unconsumed=params["unconsumed"] == "refuse")
+def settings_of(params: t.Mapping[str, t.Any]) -> t.Callable[[str | None], inputs.LoadedSettings]:
+    """What reads the settings, given the last good ones: those of which a tick can make a policy together with options and sources."""
+    options, sources = _given(params["options"]), [str(one["name"]) for one in params["sources"]]
+    load = functools.partial(
+        inputs.loaded,
+        params["config_csv"],
+        params["overrides"],
+        refuse_unconsumed=params["unconsumed"] == "refuse",
+        judge=lambda values: policy_of(values, options, sources),
+    )
     return lambda last_good: load(last_good=last_good)
+
+
+def _given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -91,8 +91,15 @@ def test_ansible_takes_a_count_beside_the_default_of_restart(tmp_path: t.Any) ->
 
 
 def test_the_job_is_what_the_options_say(tmp_path: t.Any) -> None:
-    job = job_of(params(tmp_path, drain_policy="abort", keeps="delete", warm=2, options={"a": 1, "b": None}, force=True, ttl=60))
-    assert (job.how.drain_policy, job.how.keeps, job.warm, job.options, job.force, job.ttl) == ("abort", "delete", 2, {"a": 1}, True, 60)
+    job = job_of(params(tmp_path, drain_policy="abort", keeps="delete", warm=2, options={"margin": 1, "pin": None}, force=True, ttl=60))
+    assert (job.how.drain_policy, job.how.keeps, job.warm, job.options, job.force, job.ttl) == (
+        "abort",
+        "delete",
+        2,
+        {"margin": 1},
+        True,
+        60,
+    )
     assert job.settings(None).values["scale-max-instances"] == 4
     assert (job.count, job.restart, job.decision_log) == (None, [], "")
 

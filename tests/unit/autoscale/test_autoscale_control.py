@@ -62,3 +62,19 @@ def test_control_1_gives_a_new_instance_the_environment_that_site_yml_gives_it(s
     assert json.loads(wanted.read_text())["GB_SECRETS"]
     assert json.loads(found.read_text()) == json.loads(wanted.read_text())
     assert PASSWORD not in handed.read_text(), "control-1 has no use for it"
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_nothing_of_a_ticks_playbook_refuses_a_config_csv_that_broke(site: str, tmp_path: pathlib.Path) -> None:
+    """That is left to the run, which remembers the last one that was sound. Here it is not come to: nobody is at the other end."""
+    (tmp_path / "config.csv").write_text("scale-min-instances,many\n", encoding="utf-8")
+    given = {"gb_config_csv": str(tmp_path / "config.csv"), "gb_lxd_url": f"unix:{tmp_path}/nobody.socket", **SITES[site]}
+    python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "gb_decision_log": "", "gb_autoscale_textfile": ""}
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "generalbots.scaling.autoscale"]
+    environment = os.environ | {"ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(
+        [*command, "-e", json.dumps({**python, **given})], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2 and f"LXD does not answer at unix:{tmp_path}/nobody.socket" in said, said
+    assert "scale-min-instances" not in said, said

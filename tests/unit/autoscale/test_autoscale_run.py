@@ -14,7 +14,7 @@ import typing as t
 import pytest
 from fleet_world import START, World, job, ports
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import inputs
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import settings_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
@@ -338,24 +338,64 @@ def test_warm_slots_are_made_and_renewed_one_in_an_idle_tick() -> None:
     assert go(world, warm=2)["changed"] is False
 
 
-def test_a_config_csv_that_breaks_meanwhile_does_not_stop_it(tmp_path: pathlib.Path) -> None:
+#: what a file may hold that no tick can go by, and what is said of it
+BROKEN = {
+    "a value": ("scale-min-instances,many\n", "scale-min-instances = 'many'"),
+    "a combination": ("scale-min-instances,2\nscale-rule-cpu-low,90\n", "scale-rule-cpu-low is 90, scale-cpu-threshold is 70"),
+    "a rule without its action": ("scale-min-instances,2\nscale-rule-response-time,900\n", "scale-rule-response-action is not"),
+    # These can be read, and no policy can be made of them.
+    "a metric that nothing measures": (
+        "scale-min-instances,2\nscale-rule-token,9\nscale-rule-token-action,up\n",
+        "the metric 'token', which nothing measures. Known are cpu, memory, requests, in-flight, response-time;",
+    ),
+    "a rule that turns the fleet round": (
+        "scale-min-instances,2\nscale-rule-memory-low,9\nscale-rule-memory-low-action,up\n",
+        "a rule on a low memory can only scale in",
+    ),
+    "a maximum below the pin": ("scale-max-instances,2\n", "gb_autoscale.pin is 3; it must be from 1 to 2"),
+    "a key that nothing acts on": ("fallback-llm-enabled,true\n", "sets fallback-llm-enabled, and nothing in this release acts on that"),
+    "no text": ("\ufeff", "byte order mark"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BROKEN.values(), ids=list(BROKEN))
+def test_a_config_csv_that_breaks_meanwhile_does_not_stop_it(tmp_path: pathlib.Path, text: str, words: str) -> None:
     file = tmp_path / "config.csv"
-    file.write_text("scale-enabled,true\nscale-min-instances,2\n", encoding="utf-8")
-    world = World()
-    loading = dataclasses.replace(job(world), settings=lambda last: inputs.loaded(str(file), {}, refuse_unconsumed=True, last_good=last))
+    world, options = World(), {"pin": 3}
 
-    def tick() -> dict[str, t.Any]:
-        return run(world, loading, ports=ports(world))  # type: ignore[arg-type]
+    def tick(overrides: t.Mapping[str, t.Any] | None = None) -> dict[str, t.Any]:
+        params = {"config_csv": str(file), "overrides": overrides or {}, "unconsumed": "refuse", "options": options, "sources": []}
+        wanted = dataclasses.replace(job(world), settings=settings_of(params), options=options)
+        return run(world, wanted, ports=ports(world))  # type: ignore[arg-type]
 
+    file.write_text("scale-enabled,true\nscale-min-instances,3\n", encoding="utf-8")
     tick()
-    file.write_text("scale-min-instances,many\n", encoding="utf-8")
+    assert world.slots() == {"active Running": [1, 2, 3]}
+    world.objects["instances/botserver-3"]["status"] = "Stopped"
+    file.write_text(text, encoding="utf-8")
     world.sleep(600)
     result = tick()
-    assert result["decision"]["alert"] and world.slots()["active Running"] == [1, 2]
-    assert any("The last settings that were sound go on" in note and "config.csv" in note for note in result["notes"])
+    assert result["decision"]["alert"] and world.slots()["active Running"] == [1, 2, 3], "it does not go on"
+    [note] = [note for note in result["notes"] if "The last settings that were sound go on" in note]
+    assert "config.csv" in note or "gb_autoscale" in note or "scale-rule" in note
+    assert words in note
+    # What this very run was told is no fault of the file.
+    file.write_text("scale-enabled,true\nscale-min-instances,3\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match="scale-rule-cpu-low"):
+        tick({"scale-rule-cpu-low": 99})
+    # Nothing sound is remembered.
+    file.write_text(text, encoding="utf-8")
     del world.objects["profiles/gb-autoscale"]
-    with pytest.raises(InvalidInput, match="scale-min-instances"):
+    with pytest.raises(InvalidInput, match=re.escape(words)):
         tick()
+
+
+def test_options_that_suit_no_settings_are_refused_and_no_fault_of_the_file(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "config.csv"
+    file.write_text("scale-min-instances,many\n", encoding="utf-8")
+    params = {"config_csv": str(file), "overrides": {}, "unconsumed": "refuse", "options": {"margins": 1}, "sources": []}
+    with pytest.raises(InvalidInput, match="scale-min-instances"):
+        settings_of(params)('{"scale-max-instances": 4}')
 
 
 def test_log_and_metrics_tell_of_every_run_also_of_one_that_failed(tmp_path: pathlib.Path) -> None:
