@@ -13,6 +13,7 @@ import concurrent.futures
 import dataclasses
 import math
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -127,7 +128,7 @@ def _ask(connection: socket.socket, commands: t.Sequence[t.Sequence[str]], deadl
             answer = answers.readline(65536).strip()
             if not answer or answer.startswith(b"-"):
                 raise Unknown(f"Redis refused {command[0]}: {answer[1:200].decode(errors='replace') or 'it closed the connection'}")
-    if not answer.startswith(b":"):
+    if not answer.startswith(b":") or not answer[1:].isdigit():
         raise Unknown(f"Redis answered {answer[:80]!r}, which is no length")
     return float(answer[1:])
 
@@ -154,17 +155,21 @@ def _command(lxd: Connection, options: Options, timeout: float, now: float) -> R
 
 
 def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> str:
+    """In a session of its own: what a probe that hangs has started ends with it, instead of being left behind tick after tick."""
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    given = {**os.environ, **environment}
     try:
-        done = subprocess.run(
-            argv, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Unknown(f"{argv[0]} did not end within {timeout:g} s") from error
+        with subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+            try:
+                out, err = (said.decode(errors="replace") for said in process.communicate(timeout=timeout))
+            except subprocess.TimeoutExpired as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise Unknown(f"{argv[0]} did not end within {timeout:g} s") from error
     except OSError as error:
         raise Unknown(f"{argv[0]} cannot be run: {error.strerror or error}") from error
-    if done.returncode != 0:
-        raise Unknown(f"{argv[0]} ended with {done.returncode}: {done.stderr.strip()[:200]}")
-    return done.stdout
+    if process.returncode != 0:
+        raise Unknown(f"{argv[0]} ended with {process.returncode}: {err.strip()[:200]}")
+    return out
 
 
 def _in_instance(lxd: Connection, instance: str, argv: t.Sequence[str], timeout: float) -> str:

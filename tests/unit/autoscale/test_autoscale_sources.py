@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import pathlib
 import socketserver
 import sys
 import threading
@@ -18,6 +19,7 @@ import pytest
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import sources
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
 NOW = 1_760_000_000.0
 
@@ -74,6 +76,7 @@ def test_a_redis_list() -> None:
         ([b"-NOAUTH Authentication required.\r\n"], "Redis refused SELECT: NOAUTH Authentication required."),
         ([b"+OK\r\n", b"-WRONGTYPE no list\r\n"], "Redis refused LLEN: WRONGTYPE no list"),
         ([b"+OK\r\n", b"$2\r\n"], "which is no length"),
+        ([b"+OK\r\n", b":many\r\n"], "which is no length"),
         ([], "it closed the connection"),
     ],
 )
@@ -111,6 +114,8 @@ def test_a_command() -> None:
         ("print(1, 2)", "which is no number from 0 up"),
         ("print(-1)", "its value is -1.0, which is no number from 0 up"),
         ("print('nan')", "no number from 0 up"),
+        ("print()", "which is no number from 0 up"),
+        ("import os; os.write(1, bytes([255, 254]))", "printed '\ufffd\ufffd' and not one number"),
         ("import sys; sys.exit('it is broken')", "ended with 1: it is broken"),
     ],
 )
@@ -124,6 +129,22 @@ def test_a_command_that_hangs_or_is_none() -> None:
     assert value is None and "did not end within 0.5 s" in said
     value, said = read({"command": {"argv": ["/no/such/program"]}})
     assert value is None and "cannot be run: No such file or directory" in said
+
+
+def test_what_a_command_that_hangs_has_started_ends_with_it(tmp_path: pathlib.Path) -> None:
+    told = tmp_path / "pid"
+    value, said = read({"command": {"argv": ["sh", "-c", f"sleep 60 & echo $! > {told}; wait"]}, "timeout": 0.5})
+    assert value is None and "sh did not end within 0.5 s" in said
+    process = pathlib.Path("/proc", told.read_text().strip(), "stat")
+
+    def state() -> str:
+        """Of a process; that of none, and of one that is dead and not yet waited for, is Z."""
+        try:
+            return process.read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return "Z"
+
+    wait_for("what it started to end", state, lambda seen: seen in "ZX", timeout=10, interval=0.05)
 
 
 class Instance:
