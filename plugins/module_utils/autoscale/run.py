@@ -30,6 +30,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inpu
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import Tick, look, tick
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import SOCKET
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet, store
@@ -243,7 +244,7 @@ class Run:
 
     def _decided(self, before: State, seen: Seen, settings: LoadedSettings) -> Tick:
         if self._job.count is not None or self._job.restart:
-            _policy, facts, _sample, settled, notes = look(
+            policy, facts, _sample, settled, notes = look(
                 settings.values,
                 seen.fleet,
                 seen.traffic,
@@ -252,7 +253,7 @@ class Run:
                 options=self._job.options,
                 readings=seen.readings,
             )
-            decision = self._by_hand(seen, settings.values)
+            decision = self._by_hand(seen, settings.values, View(facts, policy, settled.history))
             return Tick(decision, controller.remembered(settled, decision), notes, facts)
         values = {**settings.values, **(FORCED if self._job.force else {})}
         done = tick(values, seen.fleet, seen.traffic, before.as_dict(), seen.time, options=self._job.options, readings=seen.readings)
@@ -260,7 +261,7 @@ class Run:
             return dataclasses.replace(done, decision=dataclasses.replace(done.decision, alert=True))
         return done
 
-    def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any]) -> Decision:
+    def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any], view: View) -> Decision:
         active, count = self._slots(seen.observed, "active"), self._job.count
         if count is None:
             reason = f"slot {', '.join(map(str, self._job.restart))} is to be renewed, one after the other"
@@ -273,8 +274,7 @@ class Run:
             )
         wanted = fleet.choose_slots(seen.observed, self._job.how.spec, None, count) if count > len(active) else []
         start = tuple(slot for slot in wanted if slot not in active)
-        # The highest slots go first.
-        drain = tuple(sorted(active, reverse=True)[: max(len(active) - count, 0)])
+        drain = _to_go(view, active, max(len(active) - count, 0))
         action: t.Literal["out", "in", "hold"] = "out" if start else "in" if drain else "hold"
         reason = f"{count} {'instance was' if count == 1 else 'instances were'} asked for by hand"
         return Decision(action, len(active), count, "by-hand", reason, seen.time, start=start, drain=drain, next="nothing")
@@ -470,6 +470,22 @@ class Run:
         if failed:
             raise ScalingError(_failed_words(failures), **{**result, "changed": bool(did)})
         return result
+
+
+def _to_go(view: View, active: t.Collection[int], count: int) -> tuple[int, ...]:
+    """The slots that a person's smaller size takes in: those unhealthy beyond their patience first, then the highest, no protected one.
+
+    :raises InvalidInput: too many are protected
+    """
+    kept = {one.slot for one in view.facts.instances if one.protected} & {*active}
+    doomed = {one.slot for one in view.doomed}
+    able = sorted({*active} - kept, key=lambda slot: (slot not in doomed, -slot))
+    if len(able) < count:
+        raise InvalidInput(
+            f"{count} of {len(active)} instances would have to go, and slot {', '.join(map(str, sorted(kept)))} is protected "
+            f"(user.gb.protected): give a count of {len(active) - len(able)} or more, or unset the key."
+        )
+    return tuple(able[:count])
 
 
 #: settings that stand in the way of an evaluation, as a forced one has them

@@ -10,6 +10,7 @@ tries after that does not happen, as after a kill -9.
 from __future__ import annotations
 
 import copy
+import datetime
 import hashlib
 import json
 import threading
@@ -196,7 +197,10 @@ class World:
         name = path.split("/")[1]
 
         def change() -> None:
-            self.objects[f"instances/{name}"]["status"] = {"start": "Running", "stop": "Stopped"}[body["action"]]
+            there = self.objects[f"instances/{name}"]
+            there["status"] = {"start": "Running", "stop": "Stopped"}[body["action"]]
+            if body["action"] == "start":
+                there["last_used_at"] = datetime.datetime.fromtimestamp(self.time, datetime.UTC).isoformat()
             self.closed.discard(name)
 
         self._effect(f"{body['action']} {name}", change)

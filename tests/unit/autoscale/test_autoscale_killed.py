@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
 import pytest
 from fleet_world import START, Killed, World, job, ports
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Job, run
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import text_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 
 FINISHED = {"user.gb.drain-deadline", "user.gb.gate-closed", "user.gb.drain-then"}
@@ -26,6 +30,13 @@ class Case:
     wanted: t.Mapping[str, t.Any]
     end: t.Mapping[str, list[int]]
     cooldown: str = ""
+    settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    at_once: t.Mapping[str, list[int]] | None = None
+    """What one run alone comes to, where ticks after it go on."""
+    fails: bool = False
+    """Whether what is asked for cannot all be done."""
+    remembered: int = 0
+    """Failures that were counted before."""
 
 
 def two(world: World) -> None:
@@ -42,6 +53,46 @@ def one_and_an_old_warm_one(world: World) -> None:
     world.fleet(2, state="warm", status="Stopped", **{"user.gb.image": "v0"})
 
 
+def one_of_three_is_ill(world: World) -> None:
+    """For longer than its patience, as earlier ticks have seen."""
+    world.fleet(1, 2, 3)
+    world.ill, world.in_flight = {"botserver-2"}, {f"botserver-{slot}": 0 for slot in (1, 2, 3, 4)}
+    history = History(unhealthy={2: START - 600})
+    memory = {"user.gb.autoscale": text_of(State(history=history))}
+    world.objects["profiles/gb-autoscale"] = {"name": "gb-autoscale", "config": memory}
+
+
+def its_replacement_serves(world: World) -> None:
+    one_of_three_is_ill(world)
+    world.fleet(4)
+    history = History(unhealthy={2: START - 600}, replacing={2: 4}, replaced=(START - 60,))
+    world.objects["profiles/gb-autoscale"]["config"]["user.gb.autoscale"] = text_of(State(history=history))
+
+
+def one_stands_still(world: World) -> None:
+    world.fleet(1)
+    world.fleet(2, status="Stopped")
+
+
+def one_beyond_the_maximum(world: World) -> None:
+    world.fleet(1, 2, 6)
+
+
+def busy(world: World) -> None:
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-2": 1}
+
+
+def the_second_does_not_come_up(world: World) -> None:
+    world.fleet(1)
+    world.ill, world.in_flight = {"botserver-2"}, {f"botserver-{slot}": 0 for slot in (1, 2, 3, 4)}
+
+
+def remembered_by_the_project(world: World) -> None:
+    """As an earlier version kept it."""
+    world.objects["projects/gb"]["config"] |= {"user.gb.autoscale": text_of(State(failures={"out": 7}))}
+
+
 CASES = (
     Case("the first instance", lambda world: None, {}, {"active Running": [1]}, "last_out"),
     Case("out by a new and a warm slot", one_and_a_warm_one, {"count": 3}, {"active Running": [1, 2, 3]}, "last_out"),
@@ -50,7 +101,21 @@ CASES = (
     Case("in, deleted", two, {"count": 1, "wait": True, "keeps": "delete"}, {"active Running": [1]}, "last_in"),
     Case("renewed", two, {"restart": [1, 2]}, {"active Running": [1, 2]}),
     Case("a warm slot renewed", one_and_an_old_warm_one, {"warm": 1}, {"active Running": [1], "warm Stopped": [2]}),
-)
+    Case("an ill one replaced, the new one first", one_of_three_is_ill, {"wait": True},
+         {"active Running": [1, 3, 4], "failed Stopped": [2]}, at_once={"active Running": [1, 2, 3, 4]},
+         settings={"scale-min-instances": 3}),
+    Case("an ill one taken out when its replacement serves", its_replacement_serves, {"wait": True},
+         {"active Running": [1, 3, 4], "failed Stopped": [2]}, settings={"scale-min-instances": 3}),
+    Case("one that stands still started again", one_stands_still, {}, {"active Running": [1, 2]}, settings={"scale-min-instances": 2}),
+    Case("one beyond the maximum", one_beyond_the_maximum, {"wait": True}, {"active Running": [1, 2], "warm Stopped": [6]}, "last_in",
+         settings={"scale-min-instances": 2}),
+    Case("one that does not come up set aside", the_second_does_not_come_up, {"count": 2, "health_timeout": 5},
+         {"active Running": [1, 3], "failed Stopped": [2]}, at_once={"active Running": [1], "failed Stopped": [2]}, fails=True),
+    Case("a drain put back at its deadline", busy, {"count": 1, "wait": True, "drain_policy": "abort"}, {"active Running": [1, 2]}),
+    Case("what is remembered moved to its place", remembered_by_the_project, {}, {"active Running": [1]}, "last_out", remembered=7),
+)  # fmt: skip
+#: of what a run is asked, what every other run on the same site has as well
+SITE = ("keeps", "drain_policy", "health_timeout", "warm")
 
 
 def world_of(case: Case) -> World:
@@ -60,24 +125,31 @@ def world_of(case: Case) -> World:
     return world
 
 
-def attempt(world: World, wanted: Job) -> None:
+def attempt(world: World, case: Case, **more: t.Any) -> None:
     """One run, which may die."""
-    run(world, wanted, ports=ports(world))  # type: ignore[arg-type]
+    with contextlib.suppress(*[ScalingError] if case.fails else []):
+        run(world, job(world, case.settings, **{**case.wanted, **more}), ports=ports(world))  # type: ignore[arg-type]
+
+
+def tick(world: World, case: Case, **more: t.Any) -> None:
+    """One of the ticks that come by themselves."""
+    attempt(world, dataclasses.replace(case, wanted={name: case.wanted[name] for name in SITE if name in case.wanted}), **more)
 
 
 def converge(world: World, case: Case) -> None:
-    """What follows a death: an autoscaler's ticks go on with what is half done, and whoever asked by hand asks again."""
+    """What follows a death: ticks go on with what is half done, and whoever asked by hand asks again, until what can be done is done."""
     for number in range(4):
-        attempt(world, job(world, holder=f"later-{number}", wait=True))
+        tick(world, case, holder=f"later-{number}", wait=True)
         world.sleep(30)
-    attempt(world, job(world, **{**case.wanted, "holder": "again", "wait": True}))
+    for number in range(1 + case.fails):
+        attempt(world, case, holder=f"again-{number}", wait=True)
 
 
 def walk(case: Case) -> t.Iterator[tuple[int, str]]:
     """Every moment of the case's run."""
     world = world_of(case)
-    attempt(world, job(world, **case.wanted))
-    assert world.slots() == case.end
+    attempt(world, case)
+    assert world.slots() == (case.at_once or case.end)
     assert len(world.effects) >= 4
     for number in range(len(world.effects)):
         yield number, "before"
@@ -90,7 +162,7 @@ def test_killed_anywhere_the_next_runs_end_in_the_same_state(case: Case) -> None
         world = world_of(case)
         world.die_at = moment
         with pytest.raises(Killed) as died:
-            attempt(world, job(world, **case.wanted))
+            attempt(world, case)
         world.revive()
         converge(world, case)
         where = f"killed {died.value}"
@@ -99,6 +171,7 @@ def test_killed_anywhere_the_next_runs_end_in_the_same_state(case: Case) -> None
         assert not world.closed & {path.rpartition("/")[2] for path, one in world.objects.items() if one.get("status") == "Running"}, where
         left = {key for path in world.objects if path.startswith("instances/") for key in world.config(path)} & FINISHED
         assert not left, where
+        assert world.remembered()["failures"].get("out", 0) >= case.remembered, where
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.cooldown], ids=lambda case: case.name)
@@ -107,11 +180,11 @@ def test_killed_anywhere_no_step_that_came_true_loses_its_cooldown(case: Case) -
         world = world_of(case)
         world.die_at = moment
         with pytest.raises(Killed) as died:
-            attempt(world, job(world, **case.wanted))
+            attempt(world, case)
         took = any(words.startswith(("start botserver", "stop-gate", "stop botserver")) for words in world.effects)
         world.revive(after=301.0)
         # With the fleet switched off nothing but the outcome of the earlier step is looked at.
-        attempt(world, job(world, {"scale-enabled": False}, holder="later"))
+        tick(world, dataclasses.replace(case, settings={**case.settings, "scale-enabled": False}), holder="later")
         said = world.remembered()["history"][case.cooldown]
         assert said in ((START,) if took else (START, None)), f"killed {died.value}"
 
@@ -125,7 +198,7 @@ def test_lxd_gone_in_the_middle_is_a_failed_run_that_the_next_one_makes_good(cas
         world = world_of(case)
         world.gone_at = number
         with pytest.raises(ScalingError):
-            attempt(world, job(world, **case.wanted))
+            attempt(world, dataclasses.replace(case, fails=False))
         world.gone_at = None
         world.revive()
         converge(world, case)

@@ -15,8 +15,10 @@ import pytest
 from fleet_world import START, World, job, ports
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import settings_of
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held, text_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
@@ -68,6 +70,23 @@ def test_by_hand_to_a_size_and_back_warm_slots_first() -> None:
     with pytest.raises(InvalidInput, match=r"count is 9; it must be from 1 .* to 4"):
         go(world, count=9)
     assert "user.gb.lock" not in world.config()
+
+
+def test_by_hand_to_a_smaller_size_the_unhealthy_go_first_and_no_protected_one() -> None:
+    world = World()
+    world.fleet(1, 3, 5)
+    world.fleet(2, 4, **{"user.gb.protected": "true"})
+    world.in_flight, world.ill = {f"botserver-{slot}": 0 for slot in (1, 2, 3, 4, 5)}, {"botserver-1", "botserver-2"}
+    sized: dict[str, t.Any] = {"settings": {"scale-max-instances": 5}, "count": 3}
+    assert go(world, check=True, **sized)["decision"]["drain"] == [5, 3], "unhealthy for how long, nobody knows"
+    ill = text_of(State(history=History(unhealthy={1: START - 600, 2: START - 600})))
+    world.objects["profiles/gb-autoscale"] = {"name": "gb-autoscale", "config": {"user.gb.autoscale": ill}}
+    assert go(world, check=True, **sized)["decision"]["drain"] == [1, 5]
+    with pytest.raises(InvalidInput, match=r"4 of 5 instances would have to go, and slot 2, 4 is protected .* a count of 2 or more"):
+        go(world, **{**sized, "count": 1})
+    assert "user.gb.lock" not in world.config()
+    go(world, wait=True, **sized)
+    assert world.slots() == {"active Running": [2, 3, 4], "warm Stopped": [1, 5]}
 
 
 def test_a_drain_goes_on_over_the_ticks_and_nothing_is_cut() -> None:
