@@ -324,7 +324,9 @@ class Run:
 
         A slot that was put back, because requests outlived its drain, is tried again after as long as that drain took.
         """
-        if not self._healing.slots or not self._seen or not self._seen.primary or self._ports.now() < self._healing.later:
+        left = self._healing.later - self._ports.now()
+        # A clock that was set back must not put it off for longer than was meant.
+        if not self._healing.slots or not self._seen or not self._seen.primary or 0 < left <= self._job.how.spec.drain_timeout:
             return
         _require_proxies(self._seen)
         if self._renew(actor, self._healing.slots, state, settings) and self._healing.slots:

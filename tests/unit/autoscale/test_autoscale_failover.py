@@ -189,6 +189,19 @@ def test_a_slot_that_was_put_back_is_not_drained_again_by_each_tick() -> None:
     assert "stop-gate botserver-1" in world.effects and known(world)["slots"] == [1]
 
 
+def test_a_clock_that_was_set_back_puts_a_later_try_off_no_longer() -> None:
+    world = site(1, 2)
+    world.primary, world.in_flight = AFTER, {"botserver-1": 1}
+    go(world, drain_policy="abort")
+    assert known(world)["slots"] == [1]
+    world.in_flight = {}
+    world.sleep(-3600)
+    go(world, drain_policy="abort")
+    world.sleep(20)
+    go(world, drain_policy="abort")
+    assert renewed(world) == ["botserver-2", "botserver-1"] and known(world)["slots"] == []
+
+
 @pytest.mark.parametrize("then", ["start", "warm"])
 def test_a_slot_that_was_on_its_way_out_at_the_failover_and_is_put_back_is_renewed_as_well(then: str) -> None:
     world = site(1, 2)
