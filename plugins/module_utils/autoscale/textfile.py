@@ -297,6 +297,12 @@ FAMILIES: tuple[Family, ...] = (
         "Metrics that are not known of everyone they were asked of.",
         _plain(lambda seen: sum(not _known(one) for one in seen.metrics.values()) if seen.decided else None),
     ),
+    _own(
+        "metric_unknown_total",
+        "counter",
+        "Ticks in which a metric was not known of everyone that it was asked of.",
+        lambda seen: {_labels(metric=name): float(not _known(one)) for name, one in seen.metrics.items()},
+    ),
     _own("paused", "gauge", "1 for each direction in which steps are paused.", _one_of("direction", DIRECTIONS, _paused)),
     _own(
         "pinned_instances",

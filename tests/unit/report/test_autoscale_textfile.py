@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import typing as t
 
@@ -76,6 +77,12 @@ def test_an_unknown_value_is_left_out_and_never_zero() -> None:
     assert [one(text, OWN + "metric_known", metric=name) for name in ("cpu", "memory", "requests")] == [1, 0, 0]
     assert one(text, OWN + "metrics_unknown") == 2
     assert one(text, OWN + "metric_threshold_ratio", metric="cpu") == 1.2
+
+
+def test_ticks_in_which_a_metric_was_unknown_are_counted() -> None:
+    text = tick(decision(metrics=(CPU, dataclasses.replace(MEMORY, value=40.0, missing=0))), previous=tick(previous=tick()))
+    found = {name: one(text, OWN + "metric_unknown_total", metric=name) for name in ("cpu", "memory", "requests", "queue-depth")}
+    assert found == {"cpu": 0, "memory": 2, "requests": 2, "queue-depth": None}
 
 
 def test_who_is_ready_is_not_said_where_no_health_check_says_it() -> None:
