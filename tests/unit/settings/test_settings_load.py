@@ -378,6 +378,16 @@ def test_files_in_the_manner_of_templates(name: str, given: dict[str, int], fore
     assert "name" not in settings.foreign
 
 
+@pytest.mark.parametrize("value", ["", "none", "25", "true", "https://a.example/x,y", "one;two # three", 'say: "hello", and go'])
+def test_keys_that_templates_of_general_bots_set_are_others(value: str) -> None:
+    """Of all 23 templates the names alone, some of which come near to ours: rate-limit, server_host, Metrics Org."""
+    names = (FILES / "keys-of-others.txt").read_text(encoding="utf-8").splitlines()
+    assert len(names) > 250
+    settings = load("name,value\n,\n# ---\n" + "".join(f"{name},{value}\n" for name in names), "config.csv")
+    assert settings.given == {} and settings.values == load("", "config.csv").values
+    assert settings.foreign == dict.fromkeys(names, value)
+
+
 @pytest.mark.skipif(not TEMPLATES, reason="the templates of General Bots are not here; GB_SHARED names the directory above configs/")
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_templates_of_general_bots_pass_untouched(path: pathlib.Path) -> None:
