@@ -57,6 +57,18 @@ def test_a_run_with_nothing_to_do_writes_its_lock_and_its_memory_only() -> None:
     assert world.requests <= 9
 
 
+def test_a_tick_asks_lxd_as_often_whatever_the_size_of_the_fleet() -> None:
+    asked = []
+    for size in (1, 40):
+        world = World()
+        world.fleet(*range(1, size + 1))
+        go(world, settings={"scale-max-instances": 40})
+        world.requests = 0
+        assert go(world, settings={"scale-max-instances": 40})["decision"]["current"] == size
+        asked.append(world.requests)
+    assert asked[0] == asked[1] <= 9
+
+
 def test_by_hand_to_a_size_and_back_warm_slots_first() -> None:
     world = World()
     world.fleet(1)
