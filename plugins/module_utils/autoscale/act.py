@@ -21,7 +21,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fle
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import gate_verbs
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, Runner, RunOptions, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, Runner, RunOptions, observe, running
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
@@ -123,9 +123,15 @@ class Actor:
     def start(self, slots: t.Sequence[int], observed: Observed) -> list[int]:
         """Start the slots together and wait until the load balancers find them healthy; returns those that are.
 
+        Where none runs yet, the first one starts alone, for botserver migrates its database when it starts, and has no lock for that.
         Warm slots are started as they are, those of an outdated image are made anew. What fails is set aside: marked,
         stopped, kept for inspection.
         """
+        if len(slots) > 1 and not running(observed, fleet.COMPONENT):
+            return [*self._start(slots[:1], observed), *self._start(slots[1:], observe(self._lxd))]
+        return self._start(slots, observed)
+
+    def _start(self, slots: t.Sequence[int], observed: Observed) -> list[int]:
         wanted = Plan()
         for slot in slots:
             self._plan_start(wanted, slot, observed)

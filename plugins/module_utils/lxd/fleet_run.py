@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Observes the fleet for the planner and executes what it planned: gates, health, and what becomes of a failure."""
+"""Observes the fleet for the planner and executes what it planned: gates, health, who starts first, and what becomes of a failure."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     RunOptions,
     observe,
     observe_with_files,
+    running,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import (
     Action,
@@ -60,13 +61,16 @@ def look_at(lxd: Lxd, spec: FleetSpec, numbers: t.Sequence[int] | None, count: i
     specs = [instance_spec(spec, slot) for slot in chosen]
     if state in ("present", "started"):
         observed = observe_with_files(lxd, specs)
-    running = [one.name for one in specs if one.name in observed and observed[one.name].status == "Running"]
-    gates = open_gates(lxd, running) if state == "draining" else frozenset()
+    up = [one.name for one in specs if one.name in observed and observed[one.name].status == "Running"]
+    gates = open_gates(lxd, up) if state == "draining" else frozenset()
     return chosen, Look(observed, gates, now())
 
 
 def execute(lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, t.Any] | None, warn: t.Callable[[str], None]) -> None:
     """Carry out the plan; an instance that starts and does not become healthy is marked failed, stopped and kept.
+
+    Where none runs yet, the first one starts alone, and the others not before it is healthy: botserver migrates its database when it
+    starts, and has no lock for that.
 
     :param health: port, path and timeout (seconds) of the check, or None for no check
     :raises ScalingError: with every instance that failed in ``details["failed_instances"]``
@@ -83,14 +87,28 @@ def execute(lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, 
         # Whoever answers has its address; to ask LXD for that costs the host a process in the instance's network each time.
         options = dataclasses.replace(options, ready=dataclasses.replace(options.ready, address=False))
     runner = Runner(lxd, options, {**gate_verbs(lxd), "health": healthy})
+    starts = list(dict.fromkeys(action.target for action in wanted.actions if action.verb == "start"))
     if health is not None:
-        for name in dict.fromkeys(action.target for action in wanted.actions if action.verb == "start"):
+        for name in starts:
             wanted.act("health", name, "wait until it answers its health check")
+    alone = health is not None and len(starts) > 1 and not running(observe(lxd), COMPONENT)
     try:
-        runner.run(wanted)
+        for part in _first_alone(wanted, starts[0]) if alone else [wanted]:
+            runner.run(part)
     finally:
         for warning in runner.warnings:
             warn(warning)
+
+
+def _first_alone(wanted: Plan, first: str) -> list[Plan]:
+    """The plan in two parts: all that is done before a start, with the whole of the first instance; and then the other starts."""
+    before, after = Plan(), Plan()
+    begun: set[str] = set()
+    for action in wanted.actions:
+        if action.verb == "start" and action.target != first:
+            begun.add(action.target)
+        (after if action.target in begun else before).actions.append(action)
+    return [before, after]
 
 
 def gate_verbs(lxd: Lxd) -> dict[str, t.Callable[[Action], None]]:

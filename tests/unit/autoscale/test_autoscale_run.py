@@ -39,6 +39,17 @@ def test_a_fleet_below_its_minimum_is_filled_and_the_step_remembered() -> None:
     assert world.remembered()["history"]["last_out"] == START
 
 
+def test_the_first_of_an_empty_fleet_starts_alone_and_the_others_after_it() -> None:
+    world = World()
+    world.ill = {"botserver-1"}
+    with pytest.raises(ScalingError, match="Slot 1 did not come up and was set aside"):
+        go(world, settings={"scale-min-instances": 3})
+    assert world.slots() == {"active Running": [2, 3], "failed Stopped": [1]}
+    # What became of the first was known before the others were begun.
+    own = [number for number, words in enumerate(world.effects) if "botserver-1" in words]
+    assert max(own) < min(number for number, words in enumerate(world.effects) if "botserver-2" in words)
+
+
 def test_check_mode_says_the_same_and_changes_nothing() -> None:
     world, twin = World(), World()
     said = go(world, check=True)

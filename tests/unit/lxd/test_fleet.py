@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from fake_daemon import FakeDaemon
 
 from ansible_collections.generalbots.scaling.plugins.filter.component_instances import component_instances
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.exposure.rules import rule_set
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet_run
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import (
     FleetSpec,
@@ -43,6 +46,13 @@ def bring(daemon: FakeDaemon, state: str, numbers: list[int] | None = None, coun
     wanted = plan_fleet(wanted_spec, chosen, look, state)
     execute(daemon, wanted, RunOptions(), None, lambda _text: None)  # type: ignore[arg-type]
     return wanted.steps()
+
+
+def bring_healthy(daemon: FakeDaemon, numbers: list[int]) -> None:
+    """Start slots and wait for their health."""
+    chosen, look = look_at(daemon, spec(), numbers, None, "started")  # type: ignore[arg-type]
+    health = {"port": 8079, "path": "/", "timeout": 5}
+    execute(daemon, plan_fleet(spec(), chosen, look, "started"), RunOptions(), health, lambda _text: None)  # type: ignore[arg-type]
 
 
 def now(daemon: FakeDaemon) -> dict[str, list[int]]:
@@ -264,3 +274,34 @@ def test_a_slot_of_before_keeps_the_hardware_address_that_lxd_gave_it(daemon: Fa
     bring(daemon, "started", [1])
     del daemon.instances["botserver-1"]["devices"]["eth0"]["hwaddr"]
     assert bring(daemon, "started", [1]) == []
+
+
+def test_the_first_of_a_fleet_starts_alone_and_the_rest_when_it_is_healthy(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(_lxd: object, name: str, _health: object) -> None:
+        threading.Event().wait(0.1)
+        daemon.calls.append(f"healthy {name}")
+
+    monkeypatch.setattr(fleet_run, "_wait_healthy", slowly)
+    bring_healthy(daemon, [1, 2, 3])
+    powered = [call for call in daemon.calls if call.split()[0] in ("start", "healthy")]
+    assert powered[:2] == ["start botserver-1", "healthy botserver-1"]
+    assert sorted(powered[2:]) == ["healthy botserver-2", "healthy botserver-3", "start botserver-2", "start botserver-3"]
+
+
+def test_beside_one_that_runs_the_others_start_together(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=10)
+    monkeypatch.setattr(fleet_run, "_wait_healthy", lambda _lxd, _name, _health: both.wait())
+    bring(daemon, "started", [1])
+    bring_healthy(daemon, [2, 3])
+    assert now(daemon) == {"active": [1, 2, 3], "free": [4]}
+
+
+def test_where_the_first_is_not_healthy_no_other_is_started(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ill(_lxd: object, name: str, _health: object) -> None:
+        raise WaitTimeout(f"waited for {name}", last_seen="503")
+
+    monkeypatch.setattr(fleet_run, "_wait_healthy", ill)
+    with pytest.raises(WaitTimeout, match="waited for botserver-1"):
+        bring_healthy(daemon, [1, 2])
+    assert [call for call in daemon.calls if call.startswith("start ")] == ["start botserver-1"]
+    assert now(daemon) == {"failed": [1], "warm": [2], "free": [3, 4]}
