@@ -17,6 +17,8 @@ description:
     A key or device given as null is removed.
   - Every instance carries a mark of its component. An instance of a wanted name that does not carry it is never touched.
   - Changes are written on the condition that nobody else changed the instance since it was read.
+  - In a cluster of LXD or Incus the instances of a component are made as far apart as its failure domains and members allow. Members that
+    are not online, or whose C(scheduler.instance) is not V(all), get none. An instance that exists is not moved.
 extends_documentation_fragment:
   - generalbots.scaling.lxd
   - generalbots.scaling.lxd.run
@@ -180,6 +182,10 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params imp
     run_options,
     spec_of,
 )
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.placement import (
+    places,
+    spread,
+)
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
     ArgumentSpec,
     run,
@@ -215,7 +221,7 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     specs = [spec_of(item, params["component"]) for item in params["instances"]]
     lxd = connect(params)
     observed = observe_with_files(lxd, specs)
-    wanted = plan(specs, observed, params["state"])
+    wanted = plan(specs, observed, params["state"], spread(specs, observed, places(lxd, specs, observed)))
     if not module.check_mode and wanted.changed:
         runner = Runner(lxd, run_options(params))
         try:

@@ -86,7 +86,10 @@ class InstanceSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Instance:
-    """An instance as LXD shows it with ``recursion=2``; ``files`` holds the content of files that were asked for."""
+    """An instance as LXD shows it with ``recursion=2``; ``files`` holds the content of files that were asked for.
+
+    ``location`` is the member of the engine's cluster that it is on, "none" where there is no cluster.
+    """
 
     name: str
     status: str
@@ -97,6 +100,7 @@ class Instance:
     files: t.Mapping[str, bytes | None] = dataclasses.field(default_factory=dict)
     last_used_at: str = ""
     expanded_config: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    location: str = "none"
 
     @property
     def component(self) -> str | None:
@@ -142,12 +146,16 @@ def _instance(raw: Section) -> Instance:
         state=raw.get("state") or {},
         last_used_at=raw.get("last_used_at") or "",
         expanded_config=raw.get("expanded_config") or {},
+        location=raw.get("location") or "none",
     )
 
 
-def plan(specs: t.Sequence[InstanceSpec], observed: t.Mapping[str, Instance], state: str) -> Plan:
+def plan(
+    specs: t.Sequence[InstanceSpec], observed: t.Mapping[str, Instance], state: str, targets: t.Mapping[str, str] | None = None
+) -> Plan:
     """What has to be done so that every instance of ``specs`` is in ``state``.
 
+    :param targets: name of an instance → member of the engine's cluster that it is made on; without one the engine chooses
     :raises Refused: a name is taken by an instance that is not ours
     :raises InvalidInput: an instance must be created and no image is named
     """
@@ -158,7 +166,7 @@ def plan(specs: t.Sequence[InstanceSpec], observed: t.Mapping[str, Instance], st
         if state == "absent":
             _plan_absent(wanted, spec, instance)
         elif instance is None:
-            _plan_create(wanted, spec, state)
+            _plan_create(wanted, spec, state, (targets or {}).get(spec.name))
         else:
             _plan_change(wanted, spec, instance, state)
     return wanted
@@ -184,7 +192,7 @@ def _plan_absent(wanted: Plan, spec: InstanceSpec, instance: Instance | None) ->
     wanted.act("delete", spec.name)
 
 
-def _plan_create(wanted: Plan, spec: InstanceSpec, state: str) -> None:
+def _plan_create(wanted: Plan, spec: InstanceSpec, state: str, target: str | None) -> None:
     if not spec.image:
         raise InvalidInput(f"{spec.name} does not exist and no image is named to create it from. Give image.")
     body = {
@@ -196,8 +204,10 @@ def _plan_create(wanted: Plan, spec: InstanceSpec, state: str) -> None:
     }
     if spec.profiles is not None:
         body["profiles"] = list(spec.profiles)
-    wanted.differ(spec.name, "absent", {"image": spec.image, "config": body["config"], "devices": body["devices"], "state": state})
-    wanted.act("create", spec.name, f"from {spec.image}", body=body)
+    where = {"location": target} if target else {}
+    made = {"image": spec.image, "config": body["config"], "devices": body["devices"], "state": state, **where}
+    wanted.differ(spec.name, "absent", made)
+    wanted.act("create", spec.name, f"from {spec.image}" + (f" on {target}" if target else ""), body=body, place=target)
     for file in spec.files:
         wanted.act("write", spec.name, file.path, file=file)
     if state in ("started", "restarted", "frozen"):
@@ -348,7 +358,8 @@ class Runner:
 
     def _create(self, action: Action) -> None:
         try:
-            self._lxd.post("instances", action.detail["body"], timeout=self._options.operation_timeout)
+            where = {"target": action.detail["place"]} if action.detail.get("place") else {}
+            self._lxd.post("instances", action.detail["body"], timeout=self._options.operation_timeout, **where)
         except ApiError as error:
             raise self._explained(action.target, error) from error
 

@@ -34,6 +34,8 @@ class FakeDaemon:
         self.has_address = True
         self.stops = True
         self.metrics = ""
+        #: members of the engine's cluster, as LXD lists them
+        self.cluster: list[dict[str, t.Any]] = []
         self.active_units = "active\nactive\n"
         self.running_now = 0
         self.most_at_once = 0
@@ -49,6 +51,10 @@ class FakeDaemon:
         return self.instances[name]
 
     def get(self, path: str, **query: str) -> tuple[t.Any, str]:
+        if path == "":
+            return {"environment": {"server_clustered": bool(self.cluster)}}, ""
+        if path == "cluster/members" and query == {"recursion": "1"}:
+            return self.cluster, ""
         if path == "instances":
             return [self._view(raw) for raw in self.instances.values()], ""
         name = path.split("/")[1]
@@ -81,7 +87,7 @@ class FakeDaemon:
         threading.Event().wait(0.01)
         with self._lock:
             self.running_now -= 1
-        self.calls.append(f"create {body['name']}")
+        self.calls.append(f"create {body['name']}" + (f" on {query['target']}" if query else ""))
         self.instances[body["name"]] = {"status": "Stopped", "profiles": ["default"], **copy.deepcopy(body)}
 
     def delete(self, path: str, body: t.Any = None, *, etag: str = "", timeout: float = 1.0, **query: str) -> None:
