@@ -123,7 +123,7 @@ class HttpClient:
         self._session.trust_env = not base.startswith("unix:")
         self._session.headers.update(headers or {})
         self._session.auth = auth
-        self._session.verify = verify
+        self._verify = verify
         self._session.cert = cert
         self._root = self.base
         if base.startswith("unix:"):
@@ -161,14 +161,27 @@ class HttpClient:
         attempts = 1 + (self._retries if method in REPEATABLE else 0)
         for attempt in range(1, attempts + 1):
             try:
-                return self._session.request(method, self._root + path, json=body, headers=dict(headers), timeout=self._timeout)
+                return self._session.request(
+                    method,
+                    self._root + path,
+                    json=body,
+                    headers=dict(headers),
+                    timeout=self._timeout,
+                    # Said with each request, for what is said of the session gives way to REQUESTS_CA_BUNDLE.
+                    verify=self._verify,
+                )
             except requests.exceptions.RequestException as error:
                 if attempt == attempts:
-                    raise Unreachable(
-                        f"{method} {path} at {self.base} got no answer: {error}. Is the service running there, and may this user reach it?"
-                    ) from error
+                    raise Unreachable(f"{method} {path} at {self.base} got no answer: {error}. {_hint(error)}") from error
                 self._pause(0.1 * attempt)
         raise AssertionError("unreachable: the loop returns or raises")
+
+
+def _hint(error: Exception) -> str:
+    """What the reader should look at when no answer came."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "Look at the dates of its certificate, at the names in it, and at the authority that it is checked against."
+    return "Is the service running there, and may this user reach it?"
 
 
 def _reason(text: str) -> str:

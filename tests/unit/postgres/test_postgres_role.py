@@ -30,7 +30,7 @@ GOOD: Json = {
     "gb_postgres_members": 3,
     "gb_postgres_limits": {"memory": "1GiB"},
 }
-LATER: Json = {"postgres_patroni_version": "4.1.5", "postgres_durability": "asynchronous"}
+LATER: Json = {"postgres_patroni_version": "4.1.5", "postgres_durability": "asynchronous", "postgres_version": 17}
 
 # name: (role, entry point, variables, what the refusal says)
 REFUSED: dict[str, tuple[str, str, Json, str]] = {
@@ -96,8 +96,8 @@ class Run(t.NamedTuple):
 
 
 def computed_on(host: str, folder: pathlib.Path, variables: Json, names: dict[str, str]) -> Json:
-    """A play that writes what the role postgres computes on a member."""
-    role = {"name": "generalbots.scaling.postgres", "tasks_from": "preflight", "public": True}
+    """A play that writes what the role postgres, or etcd, computes on a member."""
+    role = {"name": f"generalbots.scaling.{host.partition('-')[0]}", "tasks_from": "preflight", "public": True}
     copies = [{"content": f"{{{{ {value} | to_json }}}}", "dest": f"{folder}/{name}.json", "mode": "0600"} for name, value in names.items()]
     tasks = [{"ansible.builtin.include_role": role}, *({"ansible.builtin.copy": copy} for copy in copies)]
     return {"hosts": host, "gather_facts": False, "vars": variables, "tasks": tasks}
@@ -113,13 +113,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     tasks += [include("etcd", "preflight", {}), include("postgres", "preflight", {"gb_postgres_members": 1})]
     tasks += [include("certificates", "main", {"certificates_authority": "good", "certificates_addresses": ["10.87.0.31"]})] * 2
     tasks.append(include("certificates", "main", {"certificates_authority": "good", "certificates_addresses": ["10.87.0.32"]}))
+    brief = {"certificates_authority": "good", "certificates_name": "brief"}
+    tasks += [include("certificates", "main", {**brief, **days}) for days in ({"certificates_days": 10}, {})]
     tasks.append({"ansible.builtin.copy": {"content": "{{ refusals | to_json }}", "dest": f"{folder}/refusals.json", "mode": "0600"}})
     shared = {**GOOD, "gb_secrets_dir": str(secrets), "gb_cache_dir": str(folder)}
     shared["ansible_python_interpreter"] = "{{ ansible_playbook_python }}"
     plays = [
         {"hosts": "localhost", "gather_facts": False, "vars": shared, "tasks": tasks},
         computed_on("postgres-2", folder, shared, {"member": "__postgres_patroni", "cluster": "__postgres_dynamic"}),
-        computed_on("postgres-3", folder, {**shared, **LATER}, {"later": "__postgres_dynamic"}),
+        computed_on(
+            "postgres-3", folder, {**shared, **LATER}, {"later": "__postgres_dynamic", "seventeen": "__postgres_patroni.postgresql"}
+        ),
+        *(
+            computed_on(f"etcd-{number}", folder, {**shared, "gb_etcd_limits": limits}, {f"etcd-{number}": "__etcd_memory_target"})
+            for number, limits in enumerate(({}, {"memory": "192MiB"}, {"memory": "50%"}), start=1)
+        ),
     ]
     (folder / "play.json").write_text(json.dumps(plays))
     groups = {kind: {"hosts": {name: given for name, given in SLOTS.items() if name.startswith(kind)}} for kind in ("etcd", "postgres")}
@@ -130,7 +138,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert "p@ss/word" not in done.stdout
-    computed = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("member", "cluster", "later")}
+    names = ("member", "cluster", "later", "seventeen", "etcd-1", "etcd-2", "etcd-3")
+    computed = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
     return Run(json.loads((folder / "refusals.json").read_text()), computed, secrets)
 
 
@@ -184,6 +193,20 @@ def test_debians_places_are_named(run: Run) -> None:
     postgresql = run.computed["member"]["postgresql"]
     assert (postgresql["bin_dir"], postgresql["data_dir"]) == ("/usr/lib/postgresql/15/bin", "/var/lib/postgresql/15/main")
     assert postgresql["authentication"]["replication"]["sslmode"] == "verify-full"
+
+
+def test_another_postgresql_is_looked_for_in_its_own_places(run: Run) -> None:
+    postgresql = run.computed["seventeen"]
+    assert (postgresql["bin_dir"], postgresql["data_dir"]) == ("/usr/lib/postgresql/17/bin", "/var/lib/postgresql/17/main")
+
+
+def test_etcd_aims_below_the_memory_that_it_may_have(run: Run) -> None:
+    assert [run.computed[f"etcd-{number}"] for number in (1, 2, 3)] == ["192MiB", "144MiB", "192MiB"]
+
+
+def test_a_certificate_that_ends_soon_is_made_anew(run: Run) -> None:
+    certificate = x509.load_pem_x509_certificate((run.secrets / "pki" / "good" / "brief.crt").read_bytes())
+    assert certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC) > datetime.timedelta(days=800)
 
 
 def test_a_certificate_is_made_once_and_anew_for_another_address(run: Run) -> None:
