@@ -91,7 +91,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import Engine, engine_named
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, address_of, observe
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, address_of, observe_project
 
 Variables = dict[str, t.Any]
 CONNECTION_OPTIONS = ("engine", "url", "project", "client_cert", "client_key", "server_cert", "timeout")
@@ -144,7 +144,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _read(self) -> dict[str, Variables]:
         try:
-            observed = observe(connect({name: self.get_option(name) for name in CONNECTION_OPTIONS}))
+            observed = observe_project(connect({name: self.get_option(name) for name in CONNECTION_OPTIONS}))
         except ScalingError as error:
             absent = isinstance(error, Unreachable) or (isinstance(error, ApiError) and error.status == 404)
             if absent and self.get_option("missing_ok"):

@@ -88,7 +88,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
     brief,
-    observe,
+    observe_project,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
     ArgumentSpec,
@@ -110,7 +110,7 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Read the project and return what is ours in it."""
     wanted = module.params["component"]
     try:
-        observed = observe(connect(module.params))
+        observed = observe_project(connect(module.params))
     except (Unreachable, ApiError) as error:
         if not module.params["missing_ok"] or (isinstance(error, ApiError) and error.status != 404):
             raise

@@ -263,7 +263,10 @@ class Lxd:
         status = error.response.status_code
         kind = Conflict if status == 412 else ApiError
         reason = str(error).strip()
-        return kind(f"{self.engine.title} at {self.where} refused {method} {path} ({status}): {reason}", status=status, reason=reason)
+        words = f"{self.engine.title} at {self.where} refused {method} {path} ({status}): {reason}"
+        if status == 404 and reason.endswith("Project not found"):
+            words += f". Let site.yml make the project {self.project}, or name the one that is meant (gb_lxd_project)."
+        return kind(words, status=status, reason=reason)
 
 
 def connect(options: t.Mapping[str, t.Any]) -> Lxd:

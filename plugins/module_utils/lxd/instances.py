@@ -114,6 +114,17 @@ def observe(lxd: Lxd) -> dict[str, Instance]:
     return {raw["name"]: _instance(raw) for raw in found or []}
 
 
+def observe_project(lxd: Lxd) -> dict[str, Instance]:
+    """As :func:`observe`, of a project that must be there: of one that is not LXD says only that it has no instances.
+
+    :raises ApiError: with status 404, there is no such project
+    """
+    found = observe(lxd)
+    if not found:
+        lxd.get(f"projects/{lxd.project}")
+    return found
+
+
 def running(observed: t.Mapping[str, Instance], component: str) -> list[str]:
     """The names of a component's instances that run, in order."""
     return sorted(name for name, one in observed.items() if one.component == component and one.status == "Running")

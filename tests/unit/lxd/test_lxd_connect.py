@@ -1,30 +1,40 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A connection over https: the pinned certificate and no other, whatever the environment says."""
+"""A connection: over https the pinned certificate and no other, whatever the environment says; and what is said of a daemon that is not
+there, does not answer, or has no such project."""
 
 from __future__ import annotations
 
 import http.server
 import json
 import pathlib
+import socket
 import ssl
 import subprocess
 import threading
+import time
 import typing as t
+from urllib.parse import urlsplit
 
 import pytest
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import engine_named, find_socket
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe, observe_project
 
 
 class Daemon(http.server.BaseHTTPRequestHandler):
-    """What pylxd asks a daemon first."""
+    """What pylxd asks a daemon first; otherwise it has no project, which LXD says so that it lists no instance of it."""
 
     def do_GET(self) -> None:
-        text = json.dumps({"type": "sync", "status_code": 200, "metadata": {"api_extensions": ["projects"], "auth": "trusted"}}).encode()
-        self.send_response(200)
+        path = urlsplit(self.path).path
+        none = {"type": "error", "error_code": 404, "error": "Project not found"}
+        metadata: t.Any = [] if path == "/1.0/instances" else {"api_extensions": ["projects"], "auth": "trusted"}
+        missing = path.startswith("/1.0/projects/")
+        text = json.dumps(none if missing else {"type": "sync", "status_code": 200, "metadata": metadata}).encode()
+        self.send_response(404 if missing else 200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
@@ -71,3 +81,35 @@ def test_any_other_certificate_is_refused(there: dict[str, str], tmp_path: pathl
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", there["server_cert"])
     with pytest.raises(Unreachable, match="Fingerprints did not match"):
         connect({**there, "server_cert": other})
+
+
+def test_a_project_that_is_not_there_is_named_with_what_to_do(there: dict[str, str]) -> None:
+    lxd = connect(there)
+    assert observe(lxd) == {}, "LXD does not say it here"
+    with pytest.raises(
+        ApiError, match=r"refused get projects/gb \(404\): Project not found\. Let site\.yml make the project gb"
+    ) as refusal:
+        observe_project(lxd)
+    assert refusal.value.status == 404
+
+
+def test_a_daemon_that_is_not_installed_or_does_not_run_is_named_with_what_was_tried(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(
+        Unreachable, match=r"LXD is not running here, or not installed: no unix socket at /var/lib/lxd/unix\.socket, /var/snap"
+    ):
+        find_socket(engine_named("lxd"), lambda _path: False)
+    left_over = tmp_path / "unix.socket"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(left_over))
+    with pytest.raises(Unreachable, match=f"LXD does not answer at unix:{left_over}: .*Is its daemon running"):
+        connect({"engine": "lxd", "project": "gb", "url": f"unix:{left_over}"})
+
+
+def test_a_daemon_that_hangs_is_given_up_in_time(tmp_path: pathlib.Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "unix.socket"))
+        listening.listen()
+        begun = time.monotonic()
+        with pytest.raises(Unreachable, match="timed out"):
+            connect({"engine": "lxd", "project": "gb", "url": f"unix:{tmp_path}/unix.socket", "timeout": 1})
+        assert time.monotonic() - begun < 10

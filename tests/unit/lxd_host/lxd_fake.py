@@ -209,7 +209,8 @@ class FakeLxd:
     # -- how it answers ----------------------------------------------------------------------------------------------
 
     def _note(self, method: str, path: str, body: t.Any, query: dict[str, str], etag: str) -> None:
-        if path.startswith(("images", "instances", "networks", "profiles")):
+        # Of a project that is not there LXD lists no instances; anything else it refuses.
+        if path.startswith(("images", "instances", "networks", "profiles")) and (method, path) != ("get", "instances"):
             self._find(f"projects/{query.get('project', self.project)}", "default")
         self.requests.append(Request(method, path, body, dict(query), etag))
 
@@ -241,6 +242,8 @@ class FakeLxd:
 
     def _list(self, collection: str, project: str, recursion: str) -> list[t.Any]:
         prefix = self._key(f"{collection}/", project)
+        if f"default:projects/{project}" not in self.objects:
+            return []
         found = {
             key.removeprefix("default:").removeprefix(f"{project}:"): value for key, value in self.objects.items() if key.startswith(prefix)
         }
