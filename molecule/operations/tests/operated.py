@@ -6,16 +6,24 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import secrets
 import string
+import time
 import typing as t
 
 import yaml
 from data_tier import MEMBERS, Place, Site, changes
-from scenario import ROOT
+from scenario import ROOT, run_ansible
 
 #: what the tests have changed of the inventory
 NOW = ROOT / ".build/operations/now.yml"
+
+
+def started_anew(said: str) -> list[str]:
+    """The members in the order in which an upgrade started them anew, by what it printed."""
+    found: list[str] = re.findall(r"Start it anew, (postgres-\d)\](?:(?!TASK).)*?changed: \[\1\]", said)
+    return found
 
 
 class Operated(Site):
@@ -31,10 +39,17 @@ class Operated(Site):
         """Change variables of the inventory; they stay so for every later run."""
         self._write({**(yaml.safe_load(NOW.read_text(encoding="utf-8")) or {}), **variables})
 
-    def unchanged(self, playbook: str, *arguments: str) -> None:
-        """Run a playbook, which must find nothing to do."""
+    def unchanged(self, playbook: str, *arguments: str) -> float:
+        """Run a playbook, which must find nothing to do; returns the seconds that this took."""
+        begun = time.monotonic()
         said = self.play(playbook, *arguments)
+        took = time.monotonic() - begun
         assert changes(said) == [], said[-6000:]
+        return took
+
+    def play_file(self, file: pathlib.Path, *arguments: str, fails: bool = False) -> str:
+        """Run a playbook of a test's own, otherwise as one of the collection."""
+        return run_ansible(["ansible-playbook", str(file), *self.place.extra, *arguments], self.place.inventory, fails=fails)
 
     def renew_secret(self, name: str) -> tuple[str, str]:
         """Write another password to its file; returns the old and the new one."""

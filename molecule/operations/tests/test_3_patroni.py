@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 from data_tier import MEMBERS
-from operated import Operated
+from operated import Operated, started_anew
 
 BETWEEN, LATEST = "3.3.8", "4.1.5"
 #: a primary of Patroni 3.2 and later goes within its lease of 20 s; a switchover takes far less
@@ -20,12 +19,6 @@ STANDSTILL = 20
 def versions(site: Operated) -> set[str]:
     """The Patroni that each member runs."""
     return {site.asked(name, "/patroni")["patroni"]["version"] for name in MEMBERS}
-
-
-def order(said: str) -> list[str]:
-    """The members in the order in which they were started anew."""
-    found: list[str] = re.findall(r"Start it anew, (postgres-\d)\](?:(?!TASK).)*?changed: \[\1\]", said)
-    return found
 
 
 def test_patroni_4_is_refused_where_debians_runs(site: Operated) -> None:
@@ -44,8 +37,8 @@ def test_patroni_is_upgraded_while_somebody_writes(site: Operated, version: str)
         said = site.play("postgres_upgrade")
     assert seen.verdict.outage < STANDSTILL
     assert versions(site) == {version}
-    assert order(said)[-1:] == [before], "who led was not the last"
-    assert sorted(order(said)) == list(MEMBERS)
+    order = started_anew(said)
+    assert (sorted(order), order[-1:]) == (list(MEMBERS), [before]), "who led was not the last"
     assert site.settled() != before, "who led leads again, and it was restarted under its writers"
     assert site.run(before, "patronictl", "version").endswith(version)
     listed = site.run(before, "patronictl", "-c", "/etc/patroni/config.yml", "list", "-f", "json")

@@ -8,18 +8,50 @@ from __future__ import annotations
 from data_tier import MEMBERS, changes
 from operated import Operated
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import ETCDCTL
+
+#: seconds without an acknowledgement that a restart of the primary under its writers may cost at the most
+STANDSTILL = 20
+#: a member of another cluster, as Patroni writes it into etcd
+FOREIGN = '{"conn_url": "postgres://10.9.9.9:5432/postgres", "api_url": "https://10.9.9.9:8008/patroni"}'
+
+
+def begun(site: Operated, name: str) -> float:
+    """When a member's PostgreSQL was started, in seconds since the epoch."""
+    return float(site.sql(name, "select extract(epoch from pg_postmaster_start_time())"))
+
 
 def test_a_setting_of_a_living_cluster_is_changed_with_restarts_in_order(site: Operated) -> None:
     leader = site.settled()
     before = site.sql(leader, "show max_connections")
     assert before != "90"
-    text = site.play("postgres", "--tags", "postgres", "-e", '{"postgres_parameters": {"max_connections": 90}}')
-    assert changes(text) != []
-    assert [site.sql(name, "show max_connections") for name in MEMBERS] == ["90"] * 3
-    # More is taken up by the standbys first, less by the primary.
-    assert changes(site.play("postgres", "--tags", "postgres")) != []
-    assert [site.sql(name, "show max_connections") for name in MEMBERS] == [before] * 3
+    with site.recorded("max_connections raised and lowered again, with a restart of each member for both") as seen:
+        text = site.play("postgres", "--tags", "postgres", "-e", '{"postgres_parameters": {"max_connections": 90}}')
+        assert changes(text) != []
+        assert [site.sql(name, "show max_connections") for name in MEMBERS] == ["90"] * 3
+        # More is taken up by the standbys first, less by the primary.
+        assert max(MEMBERS, key=lambda name: begun(site, name)) == leader
+        assert changes(site.play("postgres", "--tags", "postgres")) != []
+        assert [site.sql(name, "show max_connections") for name in MEMBERS] == [before] * 3
+        assert min(MEMBERS, key=lambda name: begun(site, name)) == leader
+    assert seen.verdict.outage < STANDSTILL
     assert site.leader() == leader
+
+
+def test_what_could_not_become_a_member_is_refused_and_nothing_is_touched(site: Operated) -> None:
+    site.settled()
+    before = [site.run(name, "sha256sum", "/etc/patroni/config.yml") for name in MEMBERS]
+    said = site.play("postgres", "--tags", "postgres", "-e", "postgres_minimum_free=100000000", fails=True)
+    assert "MiB free, and postgres_minimum_free asks for 100000000" in said
+    etcdctl = (*ETCDCTL, f"--endpoints=https://{site.place.at('etcd-1')}:2379")
+    site.run("etcd-1", *etcdctl, "put", "/service/other/members/db-1", FOREIGN)
+    try:
+        said = site.play("postgres", "--tags", "postgres", "-e", "postgres_scope=other", fails=True)
+    finally:
+        site.run("etcd-1", *etcdctl, "del", "--prefix", "/service/other/")
+    assert "The scope other is taken by another cluster: its member db-1 runs at 10.9.9.9" in said
+    assert [site.run(name, "sha256sum", "/etc/patroni/config.yml") for name in MEMBERS] == before
+    site.unchanged("postgres", "--tags", "postgres")
 
 
 def test_the_leader_is_replaced(site: Operated) -> None:
@@ -38,13 +70,17 @@ def test_a_member_of_etcd_is_replaced(site: Operated) -> None:
     assert site.settled() == leader
 
 
-def test_data_of_another_origin_is_refused(site: Operated) -> None:
+def test_data_of_another_origin_is_refused_and_so_is_what_is_no_data(site: Operated) -> None:
     standby = next(name for name in MEMBERS if name != site.settled())
     site.run(standby, "systemctl", "stop", "patroni")
     site.run(standby, "mv", "/var/lib/postgresql/15/main", "/var/lib/postgresql/15/kept")
     site.run(standby, "su", "postgres", "-c", "/usr/lib/postgresql/15/bin/initdb -D /var/lib/postgresql/15/main")
     said = site.play("postgres", "--tags", "postgres", fails=True)
     assert "holds a database of another origin" in said
+    site.run(standby, "rm", "-r", "/var/lib/postgresql/15/main")
+    site.run(standby, "install", "-D", "/etc/hostname", "/var/lib/postgresql/15/main/photos")
+    said = site.play("postgres", "--tags", "postgres", fails=True)
+    assert "is not empty and holds no database (photos…)" in said
     site.run(standby, "rm", "-r", "/var/lib/postgresql/15/main")
     site.run(standby, "mv", "/var/lib/postgresql/15/kept", "/var/lib/postgresql/15/main")
     site.run(standby, "systemctl", "start", "patroni")
