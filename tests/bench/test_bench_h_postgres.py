@@ -16,10 +16,13 @@ import statistics
 import typing as t
 
 import pytest
+from bench_results import Record, Result
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import look
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
+
+pytest_plugins = ["bench_fixtures"]
 
 CLIENT, PROGRAM = "botserver-1", "/run/gb-pgbench"
 #: seconds of one measurement, visitors, and rows (scale times 100,000)
@@ -77,7 +80,12 @@ def site() -> t.Iterator[Site]:
         one.sql("DROP SCHEMA gb_bench CASCADE;")
 
 
-def test_transactions_through_the_endpoint_and_directly(site: Site) -> None:
+def row(bench: str, what: str, ours: float, theirs: float) -> Result:
+    """A row without a goal; both are transactions a second."""
+    return Result(bench, what, f"{ours:.0f}/s", f"{theirs:.0f}/s", ours / theirs, None)
+
+
+def test_transactions_through_the_endpoint_and_directly(site: Site, record: Record) -> None:
     found: dict[str, list[float]] = {side: [] for side in SIDES}
     for _turn in range(TURNS):
         for side, commit in SIDES.items():
@@ -86,7 +94,8 @@ def test_transactions_through_the_endpoint_and_directly(site: Site) -> None:
             assert match is not None, said
             found[side].append(float(match[1]))
     median = {side: statistics.median(values) for side, values in found.items()}
-    print(f"  tps {', '.join(f'{side} {value:.0f}' for side, value in median.items())}; each {found}", flush=True)
-    print(f"  endpoint/direct {median['endpoint'] / median['direct']:.2f}", flush=True)
-    print(f"  synchronous/asynchronous {median['endpoint'] / median['endpoint, asynchronous']:.2f}", flush=True)
+    print(f"  each turn: {found}", flush=True)
     assert all(value > 0 for value in median.values())
+    about = f"pgbench -N, {VISITORS} clients"
+    record(row("h", f"{about}: botserver's address, against the primary's own", median["endpoint"], median["direct"]))
+    record(row("h2", f"{about}: synchronous commits, against asynchronous", median["endpoint"], median["endpoint, asynchronous"]))

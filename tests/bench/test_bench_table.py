@@ -43,6 +43,15 @@ def test_the_page_has_the_latest_result_of_each_bench_on_the_latest_machine() ->
     assert bench_results.missing(entries) == ["b", "c", "c2", "d", "e", "f", "g"]
 
 
+def test_a_bench_of_a_data_tier_is_on_the_page_where_it_was_run_and_may_have_no_goal() -> None:
+    rows = [bench_results.Result(bench, "facts", "1 s", "-", None, True) for bench in ["a", "b", "c", "c2", "d", "e", "f", "g"]]
+    rate = bench_results.Result("h", "pgbench", "900/s", "1000/s", 0.9, None)
+    assert bench_results.missing([entry(row) for row in rows]) == []
+    text = bench_results.page([entry(row) for row in [*rows, rate]])
+    assert "| h | pgbench | 900/s | 1000/s | 0.90 | none | - | 2026-01-02 |" in text
+    assert "| i |" not in text
+
+
 def test_results_are_added_to_those_before(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "deep/results.json"
     for _ in range(2):
