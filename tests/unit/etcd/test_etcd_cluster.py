@@ -82,6 +82,13 @@ def test_joining_again_after_a_run_that_broke_off_changes_nothing(capsys: pytest
     assert again["initial_cluster"].endswith(f"etcd-3={peer('etcd-3')}")
 
 
+def test_a_member_may_be_added_with_a_vote_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with fake_etcd("etcd-1", "etcd-2") as etcd:
+        told = call(capsys, etcd, join="etcd-3", learner=False, wait="none")
+    assert told["actions"] == ["add etcd-3: with a vote at once"]
+    assert etcd.writes == [("add", {"peerURLs": [peer("etcd-3")], "isLearner": False})]
+
+
 def test_a_learner_gets_its_vote_when_it_has_caught_up() -> None:
     with fake_etcd("etcd-1", "etcd-2") as fake:
         etcd, wanted = Etcd(fake.endpoints(), Tls()), Wanted(members(*THREE), join="etcd-3")

@@ -235,6 +235,27 @@ def test_the_next_is_not_restarted_before_the_one_before_follows() -> None:
     assert restarted(fake) == ["pg-2"]
 
 
+def test_a_restart_that_nobody_needs_any_more_is_no_failure() -> None:
+    class Forestalled(FakeCluster):
+        def _restart(self, name: str, _body: dict[str, t.Any]) -> tuple[int, str]:
+            # Somebody else was there first.
+            self.members[name].pending = False
+            return 503, "restart conditions are not satisfied"
+
+    with fake_cluster() as fake:
+        fake.__class__ = Forestalled
+        fake.members["pg-3"].pending = True
+        assert bring(fake, Wanted(restart=True))["pending_restart"] == []
+
+
+def test_a_restart_that_fails_is_told_in_patronis_words() -> None:
+    with fake_cluster() as fake:
+        fake.members["pg-3"].pending = True
+        fake.answers["/restart"] = (503, "postgres is still starting")
+        with pytest.raises(ApiError, match=r"POST /restart at .* failed \(503\): postgres is still starting"):
+            bring(fake, Wanted(restart=True))
+
+
 def test_broken_standbys_are_copied_one_at_a_time() -> None:
     with fake_cluster() as fake:
         fake.members["pg-2"].streaming, fake.members["pg-3"].timeline = False, 2

@@ -39,6 +39,11 @@ REFUSED: dict[str, tuple[str, str, Json, str]] = {
     "two members": ("postgres", "preflight", {"gb_postgres_members": 2}, "gb_postgres_members is 2. It must be 1, or 3 and more"),
     "a password for no URL": ("postgres", "preflight", {"postgres_user_password": "p@ss/word"}, "postgres_user_password must consist of"),
     "a database for no URL": ("postgres", "preflight", {"postgres_database": "bot server"}, "postgres_database must consist of letters"),
+    "timers that there are not": ("postgres", "preflight", {"postgres_timers": "quick"}, "is quick. It must be fast or steady"),
+    "timers without a ttl": ("postgres", "preflight", {"postgres_timers": {"loop_wait": 1, "retry_timeout": 2}}, "a mapping of ttl,"),
+    "a lease that etcd does not grant": (
+        "postgres", "preflight", {"etcd_election_timeout": 5000}, "(ttl) is 5 s, and etcd grants none that is shorter than one and a half",
+    ),
     "timers against the rule": (
         "postgres", "preflight", {"postgres_timers": {"ttl": 20, "loop_wait": 10, "retry_timeout": 10}}, "+ 2 * retry_timeout <= ttl",
     ),
