@@ -15,6 +15,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe, running
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni import inside
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import canonical
 
 POSTGRES, ETCD, CLIENT = inside.COMPONENT, "etcd", "botserver"
 ETCDCTL = (
@@ -46,11 +47,15 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Instances of the tier by name with their status, members as Patroni knows them, and who leads etcd ("" if nobody can say)."""
+    """Instances of the tier by name with their status, members as Patroni knows them, and who leads etcd ("" if nobody can say).
+
+    ``synchronous`` says whether a commit waits for a standby, so that one of them has to be synchronous.
+    """
 
     instances: t.Mapping[str, str]
     members: tuple[Member, ...]
     etcd_leader: str = ""
+    synchronous: bool = True
 
     @property
     def leader(self) -> str:
@@ -77,7 +82,8 @@ class Cluster:
         timelines = {one.timeline for one in self.members}
         if len(timelines) > 1:
             found.append(f"members are on timelines {', '.join(str(one) for one in sorted(timelines, key=str))}")
-        if len(self.names(POSTGRES)) > 1 and not any(one.role in ("sync_standby", "quorum_standby") for one in self.members):
+        waits = self.synchronous and len(self.names(POSTGRES)) > 1
+        if waits and not any(one.role in ("sync_standby", "quorum_standby") for one in self.members):
             found.append("no standby is synchronous")
         return found if self.etcd_leader else [*found, "etcd has no leader"]
 
@@ -87,9 +93,10 @@ def look(lxd: Lxd, subnet: str) -> Cluster:
     observed = observe(lxd)
     tier = {name: one for name, one in observed.items() if one.component in (POSTGRES, ETCD)}
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        members = pool.submit(_first, running(tier, POSTGRES), lambda name: _members(lxd, subnet, name), ())
+        told = pool.submit(_first, running(tier, POSTGRES), lambda name: _told(lxd, subnet, name), ((), True))
         leader = pool.submit(_first, running(tier, ETCD), lambda name: _etcd_leader(lxd, subnet, name), "")
-        return Cluster({name: one.status for name, one in tier.items()}, members.result(), leader.result())
+        members, synchronous = told.result()
+        return Cluster({name: one.status for name, one in tier.items()}, members, leader.result(), synchronous)
 
 
 T = t.TypeVar("T")
@@ -107,9 +114,11 @@ def _first(names: t.Iterable[str], ask: t.Callable[[str], T], nothing: T) -> T:
     return nothing
 
 
-def _members(lxd: Lxd, subnet: str, name: str) -> tuple[Member, ...]:
-    said = inside.ask(lxd, name, subnet)["cluster"]
-    return tuple(sorted((_member(one) for one in said["members"]), key=lambda one: one.name))
+def _told(lxd: Lxd, subnet: str, name: str) -> tuple[tuple[Member, ...], bool]:
+    """The members as one of them knows them, and whether a commit waits for a standby."""
+    said = inside.ask(lxd, name, subnet, config=True)
+    members = tuple(sorted((_member(one) for one in said["cluster"]["members"]), key=lambda one: one.name))
+    return members, canonical(said["config"].get("synchronous_mode")) not in (None, False)
 
 
 def _member(said: t.Mapping[str, t.Any]) -> Member:

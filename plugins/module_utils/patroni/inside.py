@@ -15,7 +15,8 @@ COMPONENT = "postgres"
 #: roles of the member that holds the leader's lock
 LEADS = ("leader", "standby_leader")
 #: runs with what the container has, and prints C(cluster) as U(https://patroni.readthedocs.io/en/latest/rest_api.html) gives it and, if
-#: asked for it, C(leader), the leader's own status. Arguments: address of a member, seconds for each answer, and "leader" or nothing
+#: asked for it, C(leader), the leader's own status, and C(config). Arguments: address of a member, seconds for each answer, and "leader"
+#: and "config" or nothing
 PROGRAM = f"""
 import json, ssl, sys, urllib.request
 trust = ssl.create_default_context(cafile="/etc/patroni/ca.crt")
@@ -26,6 +27,8 @@ said = {{"cluster": ask("https://%s:8008/cluster" % sys.argv[1])}}
 if "leader" in sys.argv[3:]:
     leaders = [one["api_url"] for one in said["cluster"]["members"] if one["role"] in {LEADS!r}]
     said["leader"] = ask(leaders[0]) if leaders else None
+if "config" in sys.argv[3:]:
+    said["config"] = ask("https://%s:8008/config" % sys.argv[1])
 print(json.dumps(said))
 """
 
@@ -37,17 +40,28 @@ class Connection(t.Protocol):
         """Run a command in an instance."""
 
 
-def ask(lxd: Connection, member: str, subnet: str, *, seconds: float = 3, leader: bool = False) -> dict[str, t.Any]:
+def ask(lxd: Connection, member: str, subnet: str, *, seconds: float = 3, leader: bool = False, config: bool = False) -> dict[str, t.Any]:
     """What a member says of its cluster (C(cluster)) and, if wished, what the leader says of itself (C(leader), null without one).
 
     :param member: the name of the instance
     :param subnet: of the site, from which the member's address follows
     :param seconds: how long each answer may take
+    :param config: the dynamic configuration is told as well (C(config))
     :raises ScalingError: with the last words of the program, if there is no answer
     """
     where = address(subnet, COMPONENT, int(member.rpartition("-")[2]))
     patience = seconds * (2 if leader else 1) + 2
-    argv = ["timeout", f"{patience:g}", "/usr/bin/python3", "-c", PROGRAM, where, f"{seconds:g}", *(["leader"] if leader else [])]
+    argv = [
+        "timeout",
+        f"{patience:g}",
+        "/usr/bin/python3",
+        "-c",
+        PROGRAM,
+        where,
+        f"{seconds:g}",
+        *(["leader"] if leader else []),
+        *(["config"] if config else []),
+    ]
     code, out, err = lxd.execute(member, argv, timeout=patience + 7)
     if code != 0:
         raise ScalingError(f"{member}: {(err.strip().splitlines() or [f'exit status {code}'])[-1]}")

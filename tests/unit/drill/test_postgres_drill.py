@@ -222,7 +222,7 @@ SAID = [
     {"name": "postgres-2", "role": "leader", "state": "running", "timeline": 4},
     {"name": "postgres-1", "role": "replica", "state": "running", "timeline": 4, "lag": 0},
 ]
-CLUSTER = json.dumps({"cluster": {"members": SAID}})
+CLUSTER = json.dumps({"cluster": {"members": SAID}, "config": {"synchronous_mode": True}})
 STATUS = json.dumps([{"Status": {"leader": 7, "header": {"member_id": 7}}}])
 FOLLOWS = json.dumps([{"Status": {"leader": 7, "header": {"member_id": 8}}}])
 
@@ -232,6 +232,16 @@ def test_the_cluster_is_asked_of_whoever_answers() -> None:
     found = look(FakeLxd(answers), "10.87.0.0/24")  # type: ignore[arg-type]
     assert found.problems() == []
     assert (found.leader, found.etcd_leader) == ("postgres-2", "etcd-3")
+
+
+@pytest.mark.parametrize(("config", "problems"), [({"synchronous_mode": "on"}, ["no standby is synchronous"]), ({}, [])])
+def test_a_cluster_that_is_asynchronous_by_choice_is_healthy_without_a_synchronous_standby(
+    config: dict[str, t.Any], problems: list[str]
+) -> None:
+    members = [{**one, "role": one["role"].replace("sync_standby", "replica")} for one in SAID]  # type: ignore[attr-defined]
+    said = json.dumps({"cluster": {"members": members}, "config": config})
+    found = look(FakeLxd({"python3": (0, said), "etcd-3": (0, STATUS)}), "10.87.0.0/24")  # type: ignore[arg-type]
+    assert found.problems() == problems
 
 
 def test_a_cluster_that_is_not_healthy_is_left_alone_unless_that_is_wanted() -> None:

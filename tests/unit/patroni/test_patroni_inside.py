@@ -16,6 +16,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.patroni import
 
 REPLICA = {"name": "a", "role": "replica"}
 LEADER = {"name": "b", "role": "leader", "api_url": "https://b:8008/patroni"}
+CONFIG = {"ttl": 5}
 STATUS = {"state": "running", "timeline": 7, "postmaster_start_time": "2026-01-01 00:00:00.000000+00:00"}
 
 
@@ -23,7 +24,8 @@ class Container:
     """Runs the program with this interpreter, which finds the answers in place of a network."""
 
     def __init__(self, *members: t.Mapping[str, str]) -> None:
-        self.answers: dict[str, t.Any] = {"https://10.87.0.32:8008/cluster": {"members": members}, LEADER["api_url"]: STATUS}
+        own = "https://10.87.0.32:8008"
+        self.answers: dict[str, t.Any] = {f"{own}/cluster": {"members": members}, f"{own}/config": CONFIG, LEADER["api_url"]: STATUS}
 
     def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 0) -> tuple[int, str, str]:
         assert (instance, argv[0], argv[2:4]) == ("postgres-2", "timeout", ["/usr/bin/python3", "-c"])
@@ -37,10 +39,12 @@ class Container:
         return done.returncode, done.stdout, done.stderr
 
 
-def test_it_tells_the_cluster_and_on_wish_the_leader() -> None:
+def test_it_tells_the_cluster_and_on_wish_the_leader_and_the_configuration() -> None:
     members = [REPLICA, LEADER]
     assert inside.ask(Container(*members), "postgres-2", "10.87.0.0/24") == {"cluster": {"members": members}}
     assert inside.ask(Container(*members), "postgres-2", "10.87.0.0/24", leader=True)["leader"] == STATUS
+    told = inside.ask(Container(*members), "postgres-2", "10.87.0.0/24", config=True)
+    assert told == {"cluster": {"members": members}, "config": CONFIG}
 
 
 def test_a_cluster_that_nobody_leads_has_no_leader_to_ask() -> None:
