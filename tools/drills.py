@@ -4,6 +4,7 @@
 """The fault campaign: every fault of drill.yml for so many rounds on a site that runs, and its figures in docs/drills.md.
 
 It may be broken off at any time and goes on where it was; what is done stands in a file of results. ``--table`` only writes the page.
+Rounds of a site that is asynchronous by choice go to results and a table of their own, with ``--asynchronous``.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.drill.report i
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "drills.md"
 RESULTS = ROOT / ".build" / "drills" / "results.jsonl"
+ASYNCHRONOUS = RESULTS.with_name("asynchronous.jsonl")
 #: the page's figures stand between these lines
 BEGIN, END = "<!-- figures -->", "<!-- end of the figures -->"
+BEGIN_ASYNCHRONOUS, END_ASYNCHRONOUS = "<!-- asynchronous figures -->", "<!-- end of the asynchronous figures -->"
 
 
 def main(arguments: t.Sequence[str]) -> int:
@@ -33,7 +36,7 @@ def main(arguments: t.Sequence[str]) -> int:
     if not given.table:
         code = subprocess.run(command(given), cwd=ROOT, check=False).returncode
     rounds = campaign.read(str(given.results))
-    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), rounds), encoding="utf-8")
+    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), rounds, asynchronous=given.asynchronous), encoding="utf-8")
     print(f"{len(rounds)} rounds so far; the figures stand in {PAGE.relative_to(ROOT)}")
     return code
 
@@ -45,9 +48,12 @@ def options(arguments: t.Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=10, help="rounds of each fault in all")
     parser.add_argument("--minutes", type=float, default=120, help="no round begins after so many minutes")
     parser.add_argument("--faults", default="all", help="names with commas between them: " + ", ".join(FAULTS))
-    parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="what is done, a line of JSON for each round")
+    parser.add_argument("--results", type=pathlib.Path, help="what is done, a line of JSON for each round")
+    parser.add_argument("--asynchronous", action="store_true", help="the site is: other results, and the other table of the page")
     parser.add_argument("--table", action="store_true", help="only write the figures")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    given.results = given.results or (ASYNCHRONOUS if given.asynchronous else RESULTS)
+    return given
 
 
 def command(given: argparse.Namespace) -> list[str]:
@@ -60,21 +66,25 @@ def command(given: argparse.Namespace) -> list[str]:
     return ["ansible-playbook", "-i", given.inventory, "playbooks/drill.yml", *(part for word in words for part in ("-e", word))]
 
 
-def with_figures(page: str, rounds: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+def with_figures(page: str, rounds: t.Sequence[t.Mapping[str, t.Any]], *, asynchronous: bool = False) -> str:
     """The page with the figures of these rounds in it."""
-    before, _begin, rest = page.partition(BEGIN)
-    _old, _end, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{figures(rounds)}\n{END}{after}"
+    begin, end = (BEGIN_ASYNCHRONOUS, END_ASYNCHRONOUS) if asynchronous else (BEGIN, END)
+    before, _begin, rest = page.partition(begin)
+    _old, _end, after = rest.partition(end)
+    return f"{before}{begin}\n\n{figures(rounds, whole=not asynchronous)}\n{end}{after}"
 
 
-def figures(rounds: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """A table with a row for each fault, in the order of the faults, which were not drilled, and what was not as it should be."""
+def figures(rounds: t.Sequence[t.Mapping[str, t.Any]], *, whole: bool = True) -> str:
+    """A table with a row for each fault, in the order of the faults, and what was not as it should be.
+
+    :param whole: every fault was to be drilled, so those that were not are named
+    """
     rows = sorted(campaign.summary(rounds), key=lambda row: list(FAULTS).index(row["fault"]) if row["fault"] in FAULTS else len(FAULTS))
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(table_row(row) for row in rows)]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     acknowledged, lost = sum(row["acknowledged"] for row in rows), sum(row["violations"]["lost"] for row in rows)
     total = f"\n{len(rounds)} rounds, {acknowledged:,} acknowledged writes, {lost} lost.\n"
-    left = [f"`{fault}`" for fault in FAULTS if fault not in {row["fault"] for row in rows}]
+    left = [f"`{fault}`" for fault in FAULTS if whole and fault not in {row["fault"] for row in rows}]
     total += f"\nNot drilled: {', '.join(left)}.\n" if left else ""
     problems = [f"- {row['fault']}: {problem}\n" for row in rows for problem in row["problems"]]
     return table + total + ("\nWhat did not end as it should:\n\n" + "".join(problems) if problems else "")

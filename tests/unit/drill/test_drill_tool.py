@@ -37,6 +37,14 @@ def test_the_figures_replace_those_before_and_nothing_else() -> None:
     assert drills.with_figures(text, rounds) == text
 
 
+def test_what_an_asynchronous_site_loses_stands_beside_and_mixes_with_nothing() -> None:
+    assert drills.options(["--asynchronous"]).results != drills.options([]).results == drills.RESULTS
+    page = f"{drills.BEGIN}\nkept\n{drills.END}\n{drills.BEGIN_ASYNCHRONOUS}\nold\n{drills.END_ASYNCHRONOUS}\n"
+    text = drills.with_figures(page, [done("freeze", 8.0)], asynchronous=True)
+    assert text.startswith(f"{drills.BEGIN}\nkept\n{drills.END}\n") and "old" not in text
+    assert "1 rounds, 1,000 acknowledged writes, 0 lost." in text and "Not drilled" not in text
+
+
 def test_what_was_not_drilled_is_said() -> None:
     text = drills.figures([done(fault, 1.0) for fault in FAULTS if fault not in ("freeze", "starve")])
     assert "Not drilled: `freeze`, `starve`." in text
@@ -53,4 +61,5 @@ def test_the_page_explains_every_fault() -> None:
     text = drills.PAGE.read_text(encoding="utf-8")
     for name, fault in FAULTS.items():
         assert f"| `{name}` | {fault.title} | {'none' if fault.limit is None else f'{fault.limit:g} s'} |" in text
-    assert drills.BEGIN in text and drills.END in text
+    for mark in (drills.BEGIN, drills.END, drills.BEGIN_ASYNCHRONOUS, drills.END_ASYNCHRONOUS):
+        assert text.count(mark) == 1
