@@ -50,17 +50,17 @@ def verdicts(view: View, proposal: Proposal) -> t.Iterator[tuple[str, Verdict]]:
 def victims(view: View, proposal: Proposal) -> list[InstanceFacts]:
     """Members that may go, in the order in which they would: never a protected one.
 
-    Beyond max first, the highest first; then the unhealthy; then the least requests in flight (where all say it), an
-    image that is no longer started, the highest slot.
+    Beyond max first, the highest first; then the unhealthy; then the least requests in flight (where all say it), the
+    image of which none was started for the longest time, the highest slot.
     """
     only = frozenset(proposal.only)
     candidates = [one for one in view.members if not one.protected and (not only or one.slot in only)]
     counts_known = all(one.in_flight is not None for one in candidates)
 
-    def order(one: InstanceFacts) -> tuple[bool, bool, int, bool, int]:
+    def order(one: InstanceFacts) -> tuple[bool, bool, int, float, int]:
         inside = one.slot <= view.policy.max
         busy = (one.in_flight or 0) if counts_known and inside else 0
-        return inside, one.ready is not False, busy, one.image == view.image, -one.slot
+        return inside, one.ready is not False, busy, view.images[one.image], -one.slot
 
     return sorted(candidates, key=order)
 

@@ -77,10 +77,12 @@ class View:
         return tuple(sorted(free, key=lambda slot: (slot not in warm, slot)))
 
     @functools.cached_property
-    def image(self) -> str:
-        """The image that instances are started from now: that of the one that was started last."""
-        last = max(self.facts.instances, key=lambda one: one.started_at or 0.0, default=None)
-        return "" if last is None else last.image
+    def images(self) -> dict[str, float]:
+        """When the last instance of each image was started: the one that instances are started from now has the latest time."""
+        latest: dict[str, float] = {}
+        for one in self.facts.instances:
+            latest[one.image] = max(latest.get(one.image, 0.0), one.started_at or 0.0)
+        return latest
 
     @functools.cached_property
     def warming(self) -> frozenset[str]:

@@ -248,6 +248,8 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
     ("a tie goes to the highest slot", even(3, cpu=1.0, in_flight=4), STEPS, calm(), ("in", (3,), "scale-rule-cpu-low", ())),
     ("of a tie the old image goes", fleet(one(1, cpu=1.0, image="1"), one(2, cpu=1.0, image="2", started_at=NOW - 60)), {}, calm(),
      ("in", (1,), "proportional", ())),
+    ("of three images the oldest goes", fleet(one(1, cpu=1.0, image="2", started_at=NOW - 600), one(2, cpu=1.0, image="1",
+     started_at=NOW - 900), one(3, cpu=1.0, image="3", started_at=NOW - 90)), STEPS, calm(), ("in", (2,), "scale-rule-cpu-low", ())),
     ("the unhealthy go first", fleet(one(1, cpu=1.0), one(2, **SICK), one(3, cpu=1.0)),
      STEPS, calm(), ("in", (2,), "scale-rule-cpu-low", ())),
     ("one in-flight unknown", fleet(one(1, cpu=1.0, in_flight=0), one(2, cpu=1.0, in_flight=None)), {}, calm(),
