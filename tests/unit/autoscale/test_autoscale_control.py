@@ -78,3 +78,19 @@ def test_nothing_of_a_ticks_playbook_refuses_a_config_csv_that_broke(site: str, 
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 2 and f"LXD does not answer at unix:{tmp_path}/nobody.socket" in said, said
     assert "scale-min-instances" not in said, said
+
+
+@pytest.mark.parametrize(
+    ("tag", "tasks"),
+    [
+        ("", {"{{ __autoscaler_title }}", "Show the decision"}),
+        ("force", {"{{ __autoscaler_title }}", "Show the decision"}),
+        *((tag, {tag.capitalize(), "Show what is set"}) for tag in ("pause", "resume", "pin", "unpin")),
+    ],
+)
+def test_a_tag_of_autoscale_yml_does_what_it_says_and_nothing_else(tag: str, tasks: set[str]) -> None:
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "generalbots.scaling.autoscale", "--list-tasks"]
+    done = subprocess.run([*command, *(["--tags", tag] if tag else [])], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = {line.partition(" : ")[2].partition("\t")[0].strip() for line in done.stdout.splitlines() if ".autoscaler : " in line}
+    assert {name for name in listed if not name.startswith("Validating arguments")} == tasks

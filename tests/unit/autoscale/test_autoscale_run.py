@@ -432,6 +432,13 @@ def test_a_config_csv_that_breaks_meanwhile_does_not_stop_it(tmp_path: pathlib.P
         tick()
 
 
+def test_a_config_csv_that_is_gone_is_a_broken_one(tmp_path: pathlib.Path) -> None:
+    params = {"config_csv": str(tmp_path / "config.csv"), "overrides": {}, "unconsumed": "refuse", "options": {}, "sources": []}
+    found = settings_of(params)('{"scale-max-instances": 4}')
+    assert found.broken and found.values == {"scale-max-instances": 4}
+    assert "config.csv cannot be used: Settings cannot be read" in found.notes[0] and "No such file" in found.notes[0]
+
+
 def test_options_that_suit_no_settings_are_refused_and_no_fault_of_the_file(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "config.csv"
     file.write_text("scale-min-instances,many\n", encoding="utf-8")
