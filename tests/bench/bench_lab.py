@@ -59,6 +59,8 @@ SETTINGS = {
     "health-interval": 1,
     "health-timeout": 1,
 }
+#: seconds between two checks of Caddy's: a new instance waits half of that on average; config.csv counts in whole seconds
+CHECK_INTERVAL = 0.25
 LOAD_SECONDS = 1800.0
 
 
@@ -145,6 +147,14 @@ class Lab:
             "gb_postgres_members": 0,
             "gb_drain_timeout": 30,
             "gb_settings_overrides": SETTINGS,
+            "caddy_health": {
+                "uri": HEALTH_PATH,
+                "port": GATE_PORT,
+                "interval": CHECK_INTERVAL,
+                "timeout": SETTINGS["health-timeout"],
+                "fails": 3,
+                "passes": 1,
+            },
             "gb_secrets_dir": str(self.folder / "secrets"),
             "botserver_demo": True,
             "botserver_binary": "",
