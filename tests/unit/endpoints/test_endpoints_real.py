@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pathlib
+import socket
 import subprocess
 import typing as t
 
@@ -112,6 +113,19 @@ def test_a_reload_ends_no_session_and_refuses_none(site: Site) -> None:
     assert {site.ask(site.endpoint.primary) for _ in range(20)} == {"postgres-1"}
     session.sendall(b"still there?\n")
     assert said(session) == "postgres-1"
+
+
+def test_the_kernel_soon_asks_a_member_that_says_nothing_whether_it_is_there(site: Site) -> None:
+    site.lead("postgres-1")
+    site.endpoint.start()
+    site.reaches(site.endpoint.primary, "postgres-1")
+    session, _name = connect(site.endpoint.primary)
+    member = f"{socket.inet_aton(MEMBERS['postgres-1'])[::-1].hex().upper()}:{site.ports[0]:04X}"
+    # Which timer runs, and how many hundredths of a second it has left; 02 is that of keepalive.
+    timers = [line.split()[5] for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[2:4] == [member, "01"]]
+    assert [timer[:2] for timer in timers] == ["02"]
+    assert int(timers[0].partition(":")[2], 16) <= 500
+    session.close()
 
 
 def test_a_stranger_at_a_members_address_is_not_believed(site: Site, tmp_path: pathlib.Path) -> None:
