@@ -12,6 +12,8 @@ import contextlib
 import http.client
 import json
 import os
+import pathlib
+import ssl
 import subprocess
 import threading
 import time
@@ -21,14 +23,22 @@ import urllib.parse
 import pytest
 import websockets.exceptions
 import websockets.sync.client
+import yaml
+from scenario import ROOT, run_ansible
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+from tools.authority import root_certificate
 
 REAL = os.environ.get("GB_BOTSERVER_URL", "")
 PROJECT, BOTSERVER, BACKEND = "gb-real", "botserver-1", "backend-1"
 DATABASE = "postgresql@15-main"
 ENVIRONMENT, ERRORS = "/opt/gbo/bin/.env", "/opt/gbo/logs/err.log"
 PATIENCE = 60.0
+INVENTORY = ROOT / "tests/real/inventory"
+#: where Caddy serves, gb_publish_https_port
+HTTPS = 28543
+SESSION = "/api/auth?bot_name=default"
 #: seconds without a database: several times what one question to it takes
 LONG = 20.0
 
@@ -111,17 +121,75 @@ def test_checks_that_come_faster_than_they_end_leave_it_answering() -> None:
     assert len(waited) < len(answers) / 10
 
 
+def cut() -> None:
+    """End every connection of botserver once, as a failover does."""
+    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'gbuser'"
+    assert int(inside(BACKEND, "su", "postgres", "-c", f'psql -qAt -c "{cut}"')) > 0
+
+
 def test_after_a_failover_it_stores_no_session_and_nothing_shows_it() -> None:
     """The demo's knob failover_trap; why a fleet is restarted after a failover."""
     healthy()
     before = sessions()
-    assert ask("/api/auth?bot_name=default")[0] == 200
+    assert ask(SESSION)[0] == 200
     assert sessions() == before + 1
-    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'gbuser'"
-    assert int(inside(BACKEND, "su", "postgres", "-c", f'psql -qAt -c "{cut}"')) > 0
+    cut()
     for _again in range(3):
-        assert ask("/api/auth?bot_name=default")[0] == 200
+        assert ask(SESSION)[0] == 200
     assert ask("/api/health")[0] == 200
+    assert sessions() == before + 1
+
+
+@contextlib.contextmanager
+def visited() -> t.Iterator[list[str]]:
+    """Visit the site through Caddy, five times a second, while the block runs; what came back is in the list."""
+    trust = ssl.create_default_context(cadata=root_certificate(connect({"engine": "lxd", "project": PROJECT})).decode())
+    answers: list[str] = []
+    ended = threading.Event()
+
+    def visit() -> None:
+        while not ended.wait(0.2):
+            try:
+                with contextlib.closing(http.client.HTTPSConnection("localhost", HTTPS, timeout=20, context=trust)) as link:
+                    link.request("GET", SESSION)
+                    answers.append(str(link.getresponse().status))
+            except (OSError, http.client.HTTPException) as error:
+                answers.append(f"{type(error).__name__}: {error}")
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        visitor.join(30)
+
+
+def test_a_rolling_restart_heals_it_while_visitors_are_served(tmp_path: pathlib.Path) -> None:
+    """What the autoscaler does by itself after a failover of the collection's own database."""
+
+    def use(role: str, entry: str, **variables: t.Any) -> dict[str, t.Any]:
+        return {"ansible.builtin.import_role": {"name": f"generalbots.scaling.{role}", "tasks_from": entry}, "vars": variables}
+
+    tasks = [
+        use("gb", "variables"),
+        use("botserver", "environment"),
+        use("autoscaler", "restart", autoscaler_slots=[1], autoscaler_environment="{{ botserver_environment }}"),
+    ]
+    defaults = {"group/generalbots.scaling.lxd": "{{ gb_lxd_connection }}"}
+    play = [{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}]
+    (tmp_path / "restart.yml").write_text(yaml.safe_dump(play), encoding="utf-8")
+    healthy()
+    cut()
+    before = sessions()
+    assert ask(SESSION)[0] == 200
+    assert sessions() == before, "it is not in the trap, so there is nothing to heal"
+    with visited() as answers:
+        run_ansible(["ansible-playbook", str(tmp_path / "restart.yml")], INVENTORY)
+    print(f"{len(answers)} visits during the restart: {sorted(set(answers))}")
+    assert set(answers) == {"200"}
+    before = sessions()
+    assert ask(SESSION)[0] == 200
     assert sessions() == before + 1
 
 
