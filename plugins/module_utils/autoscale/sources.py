@@ -9,7 +9,6 @@ never zero. Secrets go through sockets, headers and environments, never through 
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import math
 import os
@@ -17,6 +16,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import typing as t
 from urllib.parse import urlencode
@@ -28,6 +28,8 @@ Options = t.Mapping[str, t.Any]
 #: which option says what kind of source it is
 KINDS = ("redis_list", "command", "prometheus")
 TIMEOUT, MAX_AGE = 2.0, 120.0
+#: seconds beyond its time limit that a source has to say what came of it, and those that a command in an instance needs besides
+GRACE, IN_INSTANCE = 1.0, 12.0
 
 
 class Connection(t.Protocol):
@@ -54,11 +56,53 @@ def read_all(lxd: Connection, sources: t.Sequence[Options], now: float) -> list[
 
     :raises InvalidInput: a source without a name, of no kind or of two, or two of one name
     """
-    if not sources:
-        return []
     check(sources)
-    with concurrent.futures.ThreadPoolExecutor(max_workers=len(sources)) as pool:
-        return list(pool.map(lambda source: read(lxd, source, now), sources))
+    asked = [_Asked(lxd, source, now) for source in sources]
+    return [one.answer() for one in asked]
+
+
+class _Asked:
+    """A source that is being asked. One that answers bit by bit, so that no single read takes too long, is not waited for either."""
+
+    def __init__(self, lxd: Connection, source: Options, now: float) -> None:
+        self._source = source
+        self._said: list[dict[str, t.Any]] = []
+        self._mistake: list[Exception] = []
+        self._until = time.monotonic() + _timeout(source) + (IN_INSTANCE if _instance(source) else 0.0) + GRACE
+        # Nobody waits for it when the run ends.
+        self._thread = threading.Thread(target=self._ask, args=(lxd, now), daemon=True)
+        self._thread.start()
+
+    def _ask(self, lxd: Connection, now: float) -> None:
+        try:
+            self._said.append(read(lxd, self._source, now))
+        except Exception as error:
+            self._mistake.append(error)
+
+    def answer(self) -> dict[str, t.Any]:
+        """As :func:`read` gives it."""
+        self._thread.join(max(self._until - time.monotonic(), 0.0))
+        for mistake in self._mistake:
+            raise mistake
+        for said in self._said:
+            return said
+        return _unknown(self._source, f"it did not say all within {_timeout(self._source):g} s")
+
+
+def _timeout(source: Options) -> float:
+    return float(source.get("timeout") or TIMEOUT)
+
+
+def _instance(source: Options) -> str:
+    return str((source.get("command") or {}).get("instance") or "")
+
+
+def _kind(source: Options) -> str:
+    return next(kind for kind in KINDS if source.get(kind))
+
+
+def _unknown(source: Options, why: str) -> dict[str, t.Any]:
+    return {"name": str(source["name"]), "value": None, "time": None, "why": f"{_WORDS[_kind(source)]}: {why}"}
 
 
 def check(sources: t.Sequence[Options]) -> None:
@@ -77,19 +121,17 @@ def check(sources: t.Sequence[Options]) -> None:
 
 def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
     """One reading; whatever goes wrong makes it unknown and says why."""
-    name = str(source["name"])
-    kind = next(kind for kind in KINDS if source.get(kind))
-    timeout = float(source.get("timeout") or TIMEOUT)
+    kind = _kind(source)
     try:
-        found = _READERS[kind](lxd, source[kind], timeout, now)
+        found = _READERS[kind](lxd, source[kind], _timeout(source), now)
         oldest = float(source.get("max_age") or MAX_AGE)
         if now - found.time > oldest:
             raise Unknown(f"its last value is {now - found.time:.0f} s old, more than {oldest:.0f} s")
         if number(found.value) is None:
             raise Unknown(f"its value is {found.value!r}, which is no number from 0 up")
     except Unknown as error:
-        return {"name": name, "value": None, "time": None, "why": f"{_WORDS[kind]}: {error}"}
-    return {"name": name, "value": found.value, "time": found.time, "why": ""}
+        return _unknown(source, str(error))
+    return {"name": str(source["name"]), "value": found.value, "time": found.time, "why": ""}
 
 
 # --- a Redis list --------------------------------------------------------------------------------------------------

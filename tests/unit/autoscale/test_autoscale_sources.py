@@ -220,6 +220,34 @@ def test_a_prometheus_that_does_not_say(answer: t.Any, status: int, why: str) ->
     assert value is None and said.startswith("the Prometheus query: ") and why in said
 
 
+@pytest.mark.parametrize("kind", ["prometheus", "redis_list"])
+def test_one_that_answers_bit_by_bit_is_not_waited_for(kind: str) -> None:
+    over = threading.Event()
+
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" if kind == "prometheus" else b"+")
+            with contextlib.suppress(OSError):
+                while not over.wait(0.05):
+                    self.request.sendall(b" ")
+
+    with served(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping)) as port:
+        asked = {"prometheus": {"url": f"http://127.0.0.1:{port}", "query": "x"}, "redis_list": {"port": port, "list": "jobs"}}
+        begun = time.monotonic()
+        try:
+            value, said = read({kind: asked[kind], "timeout": 0.3})
+        finally:
+            over.set()
+    assert value is None and "it did not say all within 0.3 s" in said
+    assert time.monotonic() - begun < 5
+
+
+def test_a_mistake_of_our_own_is_not_taken_for_an_unknown_value() -> None:
+    with pytest.raises(AssertionError, match="in botserver-1"):
+        read({"command": {"argv": ["true"], "instance": "botserver-1"}})
+
+
 def test_all_are_asked_at_once() -> None:
     slow = [{**python("import time; time.sleep(0.6); print(1)"), "name": f"q{number}"} for number in range(4)]
     begun = time.monotonic()
