@@ -8,10 +8,12 @@ from __future__ import annotations
 import html
 import itertools
 import json
+import subprocess
 import time
 import typing as t
 
-from autoscale_site import PROJECT, WORK, Site, since
+from autoscale_site import INVENTORY, PROJECT, WORK, Site, since
+from scenario import ROOT
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
@@ -95,3 +97,14 @@ def test_check_mode_prints_the_decision_that_a_run_takes(site: Site) -> None:
     said = site.play("autoscale", "--check", "-e", json.dumps({"gb_settings_overrides": {"scale-min-instances": 2}}))
     assert "action: out" in said and (site.slots(), site.memory()) == before
     assert site.run(overrides={"scale-min-instances": 2})["decision"]["action"] == "out"
+
+
+def test_cron_can_run_a_tick(site: Site) -> None:
+    """As it runs a line of /etc/cron.d: by sh, with next to no environment and nobody at the other end."""
+    site.scale(1)
+    line = f"cd {ROOT} && .venv/bin/ansible-playbook -i {INVENTORY} playbooks/autoscale.yml --check -e autoscaler_skip_locked=true"
+    alone = {"HOME": "/root", "LOGNAME": "root", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], env=alone, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "action: hold" in done.stdout, done.stdout + done.stderr

@@ -91,6 +91,11 @@ def test_an_engine_that_does_not_run_is_named_with_the_sockets_that_were_tried(s
     assert INVENTORY.exists()
 
 
+def test_a_project_that_is_not_there_is_named_and_not_taken_for_an_empty_one(site: Site) -> None:
+    said = site.play("autoscale", "-e", "gb_lxd_project=gb-none-such", fails=True)
+    assert "Project not found. Let site.yml make the project gb-none-such, or name the one that is meant (gb_lxd_project)." in said
+
+
 def test_a_drain_that_was_broken_off_is_finished_by_the_next_run(one: Site) -> None:
     one.scale(2)
     raw, etag = one.lxd.get("instances/botserver-2")
