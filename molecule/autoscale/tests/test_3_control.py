@@ -91,6 +91,18 @@ def test_an_operator_pins_and_unpins(site: Site) -> None:
     assert site.remembered()["controls"] == {"pause": None, "pin": None}
 
 
+def test_an_operator_pauses_resumes_and_forces(site: Site) -> None:
+    site.scale(1)
+    more = {"overrides": {"scale-min-instances": 2}}
+    assert "pause: out" in site.play("autoscale", "--tags", "pause", "-e", "pause=out")
+    said = site.run(**more)["decision"]
+    assert said["action"] == "hold" and "scaling out is paused" in said["reason"]
+    assert "pause: null" in site.play("autoscale", "--tags", "resume")
+    off = json.dumps({"gb_settings_overrides": {"scale-enabled": False, "scale-min-instances": 2}})
+    assert "scaling is switched off" in site.play("autoscale", "-e", off) and site.slots()["active"] == [1]
+    assert "action: out" in site.play("autoscale", "--tags", "force", "-e", off) and site.slots()["active"] == [1, 2]
+
+
 def test_check_mode_prints_the_decision_that_a_run_takes(site: Site) -> None:
     site.scale(1)
     before = (site.slots(), site.memory())
