@@ -12,7 +12,8 @@ author:
   - The generalbots.scaling contributors (@generalbots)
 description:
   - Locks the fleet, reads it and its traffic, decides, records what was decided, takes the steps, records again and unlocks.
-  - With O(count) it brings the fleet to that size instead, with O(restart) it renews slots one after the other.
+  - With O(count) it brings the fleet to that size instead, with O(restart) it renews slots one after the other, with O(refresh) it rolls
+    the fleet onto the current image.
   - Every step is written into LXD before it is taken. A run that dies anywhere is continued by the next one.
   - It runs where LXD is reached, and asks the load balancers through LXD; no other host is needed.
 attributes:
@@ -151,6 +152,22 @@ options:
     type: list
     elements: int
     default: []
+  refresh:
+    description:
+      - Roll the fleet onto the image that new instances are started from, instead of deciding. One after the other, an instance of that
+        image is started first and then one of an older image is drained and deleted; protected ones stay.
+      - Where one does not come up or does not stay healthy, it is kept for inspection, new instances are started from the image of before
+        again, and what was rolled already is rolled back. The run then fails.
+    type: bool
+    default: false
+  checkpoint:
+    description: Seconds for which the first instance of a new image is watched before an old one goes for it, with O(refresh).
+    type: int
+    default: 60
+  min_healthy:
+    description: How many per cent of the others must be healthy before an old instance goes, with O(refresh).
+    type: float
+    default: 90
   force:
     description: Decide as if C(scale-enabled) were true and no cooldown ran.
     type: bool
@@ -250,6 +267,14 @@ EXAMPLES = r"""
     subnet: 10.87.0.0/24
     network: gbbr0
     count: 3
+    wait: true
+
+- name: Roll the fleet onto a new image
+  generalbots.scaling.autoscale_run:
+    config_csv: /etc/generalbots/config.csv
+    subnet: 10.87.0.0/24
+    network: gbbr0
+    refresh: true
     wait: true
 """
 

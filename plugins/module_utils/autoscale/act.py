@@ -27,6 +27,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Ac
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
 Observed = t.Mapping[str, Instance]
+#: seconds between two looks at an instance that is watched
+WATCH = 2.0
 Step = t.Literal["finish", "close", "wait", "reopen", "keep"]
 
 
@@ -120,21 +122,23 @@ class Actor:
 
     # --- out -------------------------------------------------------------------------------------------------------
 
-    def start(self, slots: t.Sequence[int], observed: Observed) -> list[int]:
+    def start(self, slots: t.Sequence[int], observed: Observed, *, replaces: str = "") -> list[int]:
         """Start the slots together and wait until the load balancers find them healthy; returns those that are.
 
         Where none runs yet, the first one starts alone, for botserver migrates its database when it starts, and has no lock for that.
         Warm slots are started as they are, those of an outdated image are made anew. What fails is set aside: marked,
         stopped, kept for inspection.
+
+        :param replaces: the slot whose place they take, for whoever goes on with that
         """
         if len(slots) > 1 and not running(observed, fleet.COMPONENT):
-            return [*self._start(slots[:1], observed), *self._start(slots[1:], observe(self._lxd))]
-        return self._start(slots, observed)
+            return [*self._start(slots[:1], observed, replaces), *self._start(slots[1:], observe(self._lxd), replaces)]
+        return self._start(slots, observed, replaces)
 
-    def _start(self, slots: t.Sequence[int], observed: Observed) -> list[int]:
+    def _start(self, slots: t.Sequence[int], observed: Observed, replaces: str) -> list[int]:
         wanted = Plan()
         for slot in slots:
-            self._plan_start(wanted, slot, observed)
+            self._plan_start(wanted, slot, observed, replaces)
         failed = self._run(wanted, "start")
         begun = [slot for slot in slots if slot not in {one.slot for one in self.failures}]
         unready = self._unready(begun)
@@ -143,8 +147,8 @@ class Actor:
             self._set_aside(slot)
         return [slot for slot in begun if slot not in unready]
 
-    def _plan_start(self, wanted: Plan, slot: int, observed: Observed) -> None:
-        spec, name = self._how.spec, instance_name(fleet.COMPONENT, slot)
+    def _plan_start(self, wanted: Plan, slot: int, observed: Observed, replaces: str) -> None:
+        spec, name = dataclasses.replace(self._how.spec, replaces=replaces), instance_name(fleet.COMPONENT, slot)
         there = observed.get(name)
         seen = dict(observed)
         try:
@@ -197,6 +201,17 @@ class Actor:
             for slot, name in names.items()
             if name not in observed or observed[name].status == "Stopped"
         }
+
+    def watch(self, slot: int, seconds: float) -> bool:
+        """Whether a slot that serves stays healthy for so long. One that does not is set aside."""
+        begun, told = self._clock.now(), ""
+        while not told and self._clock.now() - begun < seconds:
+            self._clock.sleep(min(WATCH, seconds))
+            told = self._ask({slot: ""}, 1.0).get(slot, "")
+        if told:
+            self.failures.append(Failure(slot, "unready", f"it did not stay healthy for {seconds:.0f} s: {told}"))
+            self._set_aside(slot)
+        return not told
 
     def _set_aside(self, slot: int) -> None:
         reason = next(one.reason for one in self.failures if one.slot == slot)

@@ -69,6 +69,9 @@ RUN_SPEC = FLEET_SPEC.merge(
             "sources": {"type": "list", "elements": "dict", "default": [], "options": _SOURCE},
             "count": {"type": "int"},
             "restart": {"type": "list", "elements": "int", "default": []},
+            "refresh": {"type": "bool", "default": False},
+            "checkpoint": {"type": "int", "default": 60},
+            "min_healthy": {"type": "float", "default": 90.0},
             "force": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": False},
             "lock_wait": {"type": "int", "default": 0},
@@ -100,8 +103,10 @@ def job_of(params: t.Mapping[str, t.Any]) -> Job:
 
     :raises InvalidInput: an option out of its bounds, or a source that cannot be asked
     """
-    least = {**dict.fromkeys(_POSITIVE, 1), "warm": 0, "lock_wait": 0}
-    both = ["count and restart are given, which are two things to do"] if params["count"] is not None and params["restart"] else []
+    least = {**dict.fromkeys(_POSITIVE, 1), "warm": 0, "lock_wait": 0, "checkpoint": 0}
+    asked = [name for name in ("count", "restart", "refresh") if params[name] not in (None, [], False)]
+    both = [f"{' and '.join(asked)} are given, which are two things to do"] if len(asked) > 1 else []
+    both += [f"min_healthy is {params['min_healthy']:g}, it must be from 0 to 100"] if not 0 <= params["min_healthy"] <= 100 else []
     wrong = both + [f"{name} is {params[name]}, it must be at least {low}" for name, low in least.items() if params[name] < low]
     if wrong:
         raise InvalidInput(f"{'; '.join(wrong)}.")

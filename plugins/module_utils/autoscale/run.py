@@ -22,6 +22,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
     journal,
     lock,
     place,
+    refresh,
     sources,
     traffic,
 )
@@ -34,7 +35,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import SOCKET
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet, store
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe, running
@@ -58,6 +59,9 @@ class Job:
     :param sources: where further metrics come from, see :mod:`sources`
     :param count: bring the fleet to this size instead of deciding
     :param restart: renew these slots instead of deciding
+    :param refresh: roll the fleet onto the current image instead of deciding
+    :param checkpoint: seconds for which the first instance of that image is watched before another one goes for it
+    :param min_healthy: per cent of the fleet that must be healthy before one goes
     :param force: decide as if the autoscaler were enabled and no cooldown ran
     :param wait: do not end before the drains have; otherwise later runs go on with them
     :param lock_wait: seconds to wait for somebody else who is at work
@@ -72,6 +76,9 @@ class Job:
     warm: int = 0
     count: int | None = None
     restart: t.Sequence[int] = ()
+    refresh: bool = False
+    checkpoint: float = 60.0
+    min_healthy: float = 90.0
     force: bool = False
     wait: bool = False
     lock_wait: float = 0.0
@@ -85,10 +92,17 @@ class Job:
     textfile: str = ""
 
     @property
+    def by_hand(self) -> bool:
+        """Whether a person says what is to be done, and nothing is decided."""
+        return self.count is not None or bool(self.restart) or self.refresh
+
+    @property
     def purpose(self) -> str:
         """What the lock is held for, in words."""
         if self.count is not None:
             return f"scale to {self.count}"
+        if self.refresh:
+            return "refresh"
         return f"restart slot {', '.join(map(str, self.restart))}" if self.restart else "autoscale"
 
 
@@ -146,6 +160,7 @@ class Run:
         self._seen: Seen | None = None
         self._actor: Actor | None = None
         self._tick: Tick | None = None
+        self._rolled_back = False
 
     # --- the frame -------------------------------------------------------------------------------------------------
 
@@ -243,7 +258,7 @@ class Run:
         )
 
     def _decided(self, before: State, seen: Seen, settings: LoadedSettings) -> Tick:
-        if self._job.count is not None or self._job.restart:
+        if self._job.by_hand:
             policy, facts, _sample, settled, notes = look(
                 settings.values,
                 seen.fleet,
@@ -264,7 +279,9 @@ class Run:
     def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any], view: View) -> Decision:
         active, count = self._slots(seen.observed, "active"), self._job.count
         if count is None:
-            reason = f"slot {', '.join(map(str, self._job.restart))} is to be renewed, one after the other"
+            old = refresh.versions(seen.observed, self._job.how.spec) if self._job.refresh else self._job.restart
+            what = f"is to be rolled onto image {self._job.how.spec.image_version}" if self._job.refresh else "is to be renewed"
+            reason = f"slot {', '.join(map(str, old))} {what}, one after the other" if old else "every slot is of the current image"
             return Decision("hold", len(active), len(active), "by-hand", reason, seen.time)
         low, high = int(values["scale-min-instances"]), int(values["scale-max-instances"])
         if not low <= count <= high:
@@ -294,7 +311,7 @@ class Run:
         if steps or self._healing.slots:
             self._record(decided.state, settings)
         actor.repair(seen.observed)
-        if decision.drain or self._job.restart:
+        if decision.drain or self._job.restart or self._job.refresh:
             _require_proxies(seen)
         if decision.start:
             actor.start(decision.start, seen.observed)
@@ -304,6 +321,9 @@ class Run:
         left = actor.advance(seen.observed, seen.traffic) if draining else []
         if self._job.wait:
             self._until_gone(actor, {*left, *decision.drain})
+        if self._job.refresh:
+            self._refresh(decided.state, settings)
+            return
         if self._job.restart and not self._renew(actor, self._job.restart, decided.state, settings):
             return
         if not decision.drain and not draining:
@@ -354,6 +374,67 @@ class Run:
             actor.drain(standing_in, observe(self._lxd), self._job.how.keeps)
             self._until_gone(actor, {*standing_in})
         return True
+
+    def _refresh(self, state: State, settings: LoadedSettings) -> None:
+        """Roll the fleet onto the current image, slot by slot; back onto that of before where an instance of it does not stay well."""
+        spec, first = self._job.how.spec, True
+        while (step := refresh.move(observe(self._lxd), spec)) is not None:
+            actor = t.cast(Actor, self._actor)
+            if step.new is None:
+                why = "there is no free slot for what shall take its place; raise scale-max-instances, or remove failed instances"
+                actor.failures.append(Failure(step.old, "start", why))
+                return
+            came = step.there or bool(actor.start([step.new], observe(self._lxd), replaces=str(step.old)))
+            if not came or (first and not actor.watch(step.new, self._job.checkpoint)):
+                self._roll_back(refresh.versions(observe(self._lxd), spec)[step.old], state, settings)
+                return
+            first = False
+            if not self._take_the_place(actor, step.old, step.new, state, settings):
+                return
+
+    def _take_the_place(self, actor: Actor, old: int, new: int, state: State, settings: LoadedSettings) -> bool:
+        """Drain and delete the old one; returns whether that was done."""
+        ill = self._ill(old)
+        if ill:
+            words = f"it stays, because slot {', '.join(map(str, ill))} is not healthy and {self._job.min_healthy:g} % of the fleet must be"
+            actor.failures.append(Failure(old, "stop", words))
+            return False
+        actor.drain([old], observe(self._lxd), "delete")
+        self._until_gone(actor, {old})
+        if instance_name(fleet.COMPONENT, old) not in observe(self._lxd):
+            store.edit(self._lxd, f"instances/{instance_name(fleet.COMPONENT, new)}", lambda _keys: {fleet.REPLACES_KEY: None})
+        self._record(state, settings)
+        if old in self._slots(observe(self._lxd), "active"):
+            actor.failures.append(Failure(old, "stop", "its requests outlived its drain, and it was put back"))
+            return False
+        return not any(one.kind in FATAL and one.slot == old for one in actor.failures)
+
+    def _ill(self, leaving: int) -> list[int]:
+        """The slots that are not healthy, if they are so many that none more may go; those that nobody says anything of are."""
+        observed = observe(self._lxd)
+        healthy = {one["address"]: one.get("healthy") for entry in self._traffic(observed) for one in entry.get("upstreams", ())}
+        spec = self._job.how.spec
+        others = [slot for slot in self._slots(observed, "active") if slot != leaving]
+        ill = [slot for slot in others if healthy.get(f"{address(spec.subnet, fleet.COMPONENT, slot)}:{spec.port}") is False]
+        return ill if len(others) - len(ill) < self._job.min_healthy / 100 * len(others) else []
+
+    def _roll_back(self, version: str, state: State, settings: LoadedSettings) -> None:
+        """Start instances from the image of before again, from here on as well, and replace those of the one that is no good."""
+        how, seen, actor = self._job.how, self._seen, self._actor
+        bad = how.spec.image_version
+        if seen is None or actor is None or how.spec.image is None or self._rolled_back:
+            return
+        self._rolled_back = True
+        alias = refresh.before(how.spec.image, version)
+        store.edit(self._lxd, f"projects/{self._job.project}", lambda _keys: {image_key(fleet.COMPONENT): alias})
+        self._said.append(f"Image {bad} is no good: instances are started from {alias} again, and what was rolled already is rolled back.")
+        self._job = dataclasses.replace(
+            self._job, checkpoint=0.0, how=dataclasses.replace(how, spec=dataclasses.replace(how.spec, image=alias, image_version=version))
+        )
+        back = self._new_actor(seen)
+        back.failures, back.did, back.renewed = actor.failures, actor.did, actor.renewed
+        self._actor = back
+        self._refresh(state, settings)
 
     def _spare(self, slots: t.Collection[int]) -> list[int]:
         """A slot to start before the only one that serves is taken out; none where others serve, or where there is no other to be had."""
@@ -454,12 +535,12 @@ class Run:
         did = self._actor.did if self._actor is not None else []
         failures = [one for one in self._failures if one.kind in FATAL or self._not_restarted(one)]
         failed = {str(one.slot): one.reason for one in failures}
-        by_hand = self._job.count is not None or self._job.restart
         for one in self._failures:
-            if by_hand and one not in failures:
+            if self._job.by_hand and one not in failures:
                 self._ports.warn(f"Slot {one.slot}: {one.reason}")
         decision = self._tick.decision
-        planned = bool(decision.start or decision.drain or self._job.restart or self._healing.slots)
+        rolls = self._job.refresh and self._seen is not None and bool(refresh.versions(self._seen.observed, self._job.how.spec))
+        planned = bool(decision.start or decision.drain or self._job.restart or rolls or self._healing.slots)
         result = {
             "changed": planned if self._check else bool(did),
             "decision": decision.as_dict(),

@@ -53,6 +53,8 @@ FAILURE_KEY = "user.gb.failure"
 PROTECTED_KEY = "user.gb.protected"
 #: when the gate of a draining slot was closed, in epoch seconds
 GATE_KEY = "user.gb.gate-closed"
+#: the slot whose place an instance takes while the fleet is rolled onto another image
+REPLACES_KEY = "user.gb.replaces"
 #: what becomes of a draining slot when it is idle: one of THENS
 THEN_KEY = "user.gb.drain-then"
 THENS = ("warm", "delete", "start", "failed")
@@ -92,6 +94,7 @@ class FleetSpec:
     drain_timeout: float = 300.0
     drain_then: str = "warm"
     failure: str = ""
+    replaces: str = ""
 
 
 def environment_file(environment: t.Mapping[str, t.Any]) -> bytes:
@@ -298,7 +301,7 @@ def _marks(spec: FleetSpec, instance: Instance | None, state: str, now: float) -
         return {STATE_KEY: "draining", DEADLINE_KEY: deadline, THEN_KEY: known.get(THEN_KEY) or spec.drain_then}
     over: dict[str, str | None] = {DEADLINE_KEY: None, GATE_KEY: None, THEN_KEY: None}
     if state == "started":
-        return {STATE_KEY: "active", FAILURE_KEY: None, **over}
+        return {STATE_KEY: "active", FAILURE_KEY: None, REPLACES_KEY: spec.replaces or None, **over}
     if state in ("stopped", "warm"):
         return {STATE_KEY: "warm", **over}
     if state == "failed":

@@ -111,6 +111,9 @@ def test_the_job_is_what_the_options_say(tmp_path: t.Any) -> None:
         ({"warm": -1}, "warm is -1, it must be at least 0"),
         ({"sources": [{"name": "x"}]}, "source 'x' has no kind"),
         ({"count": 2, "restart": [1]}, "count and restart are given"),
+        ({"count": 2, "refresh": True}, "count and refresh are given"),
+        ({"refresh": True, "min_healthy": 101.0}, "min_healthy is 101, it must be from 0 to 100"),
+        ({"refresh": True, "checkpoint": -1}, "checkpoint is -1, it must be at least 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path: t.Any, wrong: dict[str, t.Any], why: str) -> None:

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fleet is rolled onto a new image: the new one first, one after the other, and back where it is no good."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from fleet_world import Killed, World, job, ports
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
+
+
+def old_fleet(*slots: int) -> World:
+    """A fleet of the image before the current one, all of which the load balancer lists."""
+    world = World()
+    world.fleet(*slots, **{"user.gb.image": "v0"})
+    world.in_flight = {f"botserver-{slot}": 0 for slot in (1, 2, 3, 4)}
+    return world
+
+
+def roll(world: World, **more: t.Any) -> dict[str, t.Any]:
+    """One refresh."""
+    wanted = job(world, **{"refresh": True, "wait": True, "health_timeout": 5, **more})
+    return run(world, wanted, ports=ports(world))  # type: ignore[arg-type]
+
+
+def images(world: World) -> dict[str, str]:
+    """The image of every active instance."""
+    there = {path.rpartition("/")[2]: one["config"] for path, one in world.objects.items() if path.startswith("instances/botserver-")}
+    return {name: keys["user.gb.image"] for name, keys in sorted(there.items()) if keys["user.gb.state"] == "active"}
+
+
+def test_each_slot_is_replaced_the_new_one_first_and_never_one_more_than_that() -> None:
+    world = old_fleet(1, 2)
+    result = roll(world)
+    assert "slot 1, 2 is to be rolled onto image v1" in result["decision"]["reason"]
+    assert images(world) == {"botserver-1": "v1", "botserver-3": "v1"}
+    steps = [words for words in world.effects if words.split()[0] in ("start", "stop", "stop-gate", "delete")]
+    names = ("start botserver-3", "stop-gate botserver-1", "stop botserver-1", "delete instances/botserver-1")
+    again = ("start botserver-1", "stop-gate botserver-2", "stop botserver-2", "delete instances/botserver-2")
+    assert steps == [*names, *again]
+    assert not any("user.gb.replaces" in world.config(path) for path in world.objects if path.startswith("instances/"))
+    assert world.time - 1_760_000_000.0 >= 60, "the first one is watched"
+    world.effects = []
+    assert roll(world)["changed"] is False and "every slot is of the current image" in roll(world)["decision"]["reason"]
+
+
+def test_check_mode_tells_and_does_nothing() -> None:
+    world = old_fleet(1, 2)
+    result = run(world, job(world, refresh=True, wait=True), check=True, ports=ports(world))  # type: ignore[arg-type]
+    assert result["changed"] and world.effects == []
+
+
+def test_a_warm_slot_of_the_image_is_taken_and_a_protected_one_stays() -> None:
+    world = old_fleet(1)
+    world.fleet(2, **{"user.gb.image": "v0", "user.gb.protected": "true"})
+    world.fleet(4, state="warm", status="Stopped")
+    roll(world)
+    assert images(world) == {"botserver-2": "v0", "botserver-4": "v1"}
+
+
+def test_an_image_that_does_not_come_up_costs_nobody_his_place_and_the_one_before_is_started_again() -> None:
+    world = old_fleet(1, 2)
+    world.ill = {"botserver-3"}
+    with pytest.raises(ScalingError, match="Slot 3 did not come up"):
+        roll(world)
+    assert images(world) == {"botserver-1": "v0", "botserver-2": "v0"}
+    assert world.config("projects/gb")["user.gb.image.botserver"] == "gb/botserver/v0"
+    assert "stop-gate botserver-1" not in world.effects and "user.gb.lock" not in world.config()
+
+
+def test_what_was_rolled_already_is_rolled_back() -> None:
+    """It shows at the second move that the new image is no good."""
+    world = old_fleet(1, 2)
+    took = world.start
+
+    def start(method: str, path: str, body: t.Any = None, *, etag: str = "") -> str:
+        # An instance of the new image in slot 1 is ill, one of the old image is not.
+        name = path.split("/")[1]
+        bad = name == "botserver-1" and world.objects[f"instances/{name}"]["config"].get("user.gb.image") == "v1"
+        world.ill = {*world.ill, name} if bad else world.ill - {name}
+        return took(method, path, body, etag=etag)
+
+    world.start = start  # type: ignore[method-assign]
+    with pytest.raises(ScalingError, match="Slot 1 did not come up"):
+        roll(world)
+    assert sorted(images(world).values()) == ["v0", "v0"]
+    assert world.slots()["failed Stopped"] == [1]
+
+
+def test_one_that_falls_ill_while_it_is_watched_is_set_aside() -> None:
+    world = old_fleet(1, 2)
+    sleep = world.sleep
+
+    def later(seconds: float) -> None:
+        sleep(seconds)
+        if world.time > 1_760_000_000.0 + 30:
+            world.ill = {"botserver-3"}
+
+    world.sleep = later  # type: ignore[method-assign]
+    with pytest.raises(ScalingError, match="it did not stay healthy for 60 s"):
+        roll(world)
+    assert images(world) == {"botserver-1": "v0", "botserver-2": "v0"} and world.slots()["failed Stopped"] == [3]
+
+
+def test_where_too_few_are_healthy_or_there_is_no_room_nobody_goes() -> None:
+    world = old_fleet(1, 2)
+    world.ill = {"botserver-2"}
+    with pytest.raises(ScalingError, match=r"it stays, because slot 2 is not healthy and 90 % of the fleet must be"):
+        roll(world)
+    assert world.slots()["active Running"] == [1, 2, 3]
+    full = old_fleet(1, 2, 3, 4)
+    with pytest.raises(ScalingError, match="there is no free slot for what shall take its place"):
+        roll(full)
+    assert full.slots() == {"active Running": [1, 2, 3, 4]}
+
+
+def test_where_requests_outlive_a_drain_that_is_put_back_the_next_one_is_not_begun() -> None:
+    world = old_fleet(1, 2)
+    world.in_flight["botserver-1"] = 1
+    with pytest.raises(ScalingError, match="its requests outlived its drain, and it was put back"):
+        roll(world, drain_policy="abort")
+    assert images(world) == {"botserver-1": "v0", "botserver-2": "v0", "botserver-3": "v1"}
+    world.in_flight["botserver-1"] = 0
+    roll(world, drain_policy="abort")
+    assert images(world) == {"botserver-1": "v1", "botserver-3": "v1"}, "the one that is there already takes its place"
+
+
+def test_killed_anywhere_the_next_refresh_ends_with_the_same_fleet() -> None:
+    whole = old_fleet(1, 2)
+    roll(whole)
+    for number in range(len(whole.effects)):
+        for when in ("before", "after"):
+            world = old_fleet(1, 2)
+            world.die_at = (number, when)
+            with pytest.raises(Killed) as died:
+                roll(world)
+            world.revive()
+            roll(world, holder="again")
+            assert sorted(images(world).values()) == ["v1", "v1"], f"killed {died.value}"
+            assert world.slots().keys() == {"active Running"}, f"killed {died.value}"
+            assert "user.gb.lock" not in world.config()
