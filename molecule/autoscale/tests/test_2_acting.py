@@ -10,13 +10,15 @@ import time
 import typing as t
 
 import pytest
-from autoscale_site import HASTY, Site
+from autoscale_site import ENVIRONMENT, HASTY, PROJECT, Site
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
+#: the project's key that names the image of new instances
+IMAGE = "user.gb.image.botserver"
 MARKS = ("user.gb.drain-deadline", "user.gb.gate-closed", "user.gb.drain-then")
 
 
@@ -111,3 +113,34 @@ def test_a_host_that_is_too_full_is_said_so_and_nothing_is_stuck(site: Site) -> 
         edit(site.lxd, project, lambda _keys: {"limits.instances": None})
     site.run(count=2)
     assert site.slots()["active"] == [1, 2]
+
+
+def aged(site: Site, *slots: int) -> str:
+    """Let the instances of these slots be of an older image; returns the project's image."""
+    for slot in slots:
+        edit(site.lxd, f"instances/botserver-{slot}", lambda _keys: {"user.gb.image": "before"})
+    return str(site.lxd.get(f"projects/{PROJECT}")[0]["config"][IMAGE])
+
+
+def test_a_fleet_is_rolled_onto_a_new_image_and_no_request_is_lost(site: Site) -> None:
+    site.scale(2)
+    alias = aged(site, 1, 2)
+    with site.load(10) as report:
+        site.run(refresh=True, wait=True, checkpoint=3)
+    active = site.slots()["active"]
+    assert len(active) == 2
+    assert {site.config(f"botserver-{slot}")["user.gb.image"] for slot in active} == {alias.rpartition("/")[2]}
+    assert report["requests"]["failed"] == 0, report["requests"]
+
+
+def test_an_image_that_is_no_good_takes_nobodys_place(site: Site) -> None:
+    site.scale(1)
+    alias = aged(site, 1)
+    try:
+        with pytest.raises(ScalingError, match="Slot 2 did not come up"):
+            site.run(refresh=True, wait=True, environment={**ENVIRONMENT, "GB_DEMO_SLOW_START": "600"}, health_timeout=8)
+        assert site.slots() == {"active": [1], "failed": [2]}
+        assert site.lxd.get(f"projects/{PROJECT}")[0]["config"][IMAGE] == f"{alias.rpartition('/')[0]}/before"
+    finally:
+        edit(site.lxd, f"projects/{PROJECT}", lambda _keys: {IMAGE: alias})
+    site.lxd.delete("instances/botserver-2")
