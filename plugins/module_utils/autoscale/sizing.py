@@ -91,13 +91,15 @@ def demands(time: float, metrics: t.Sequence[Metric], policy: Policy, history: H
 
 
 def total_of(time: float, metric: Metric, loads: t.Sequence[Load]) -> float:
-    """What the fleet is asked for. At its limits that is more than it is seen to do: a load that has risen to them in the
-    last minute is taken to rise as much again, and one of which nothing is known for twice as much."""
+    """What the fleet is asked for. At its limits that is more than it is seen to do: as long as it shows nothing else, what was
+    believed in the last minute still holds. A load that is beyond even that is taken to rise as much again, and one of which
+    nothing is known for twice as much."""
     total = metric.total or 0.0
     if not _saturated(metric):
         return total
-    before = [one.totals[metric.name] for one in loads if metric.name in one.totals and time - BEFORE <= one.time < time]
-    return total + max(total - _mean(before), 0.0)
+    before = (one.totals[metric.name] for one in loads if metric.name in one.totals and time - BEFORE <= one.time < time)
+    believed = max(before, default=0.0)
+    return max(believed, 2 * total - believed)
 
 
 def _saturated(metric: Metric) -> bool:

@@ -125,6 +125,18 @@ def test_a_fleet_at_its_limit_is_asked_for_more_than_it_shows() -> None:
     assert not demand(380.0, *[100.0] * 40).saturated
 
 
+def test_a_fleet_that_stays_at_its_limit_shows_nothing_new() -> None:
+    assert demand(400.0, *[100.0] * 40, 700.0).now == 700.0, "what was believed holds"
+    assert demand(600.0, *[100.0] * 40, 700.0, count=6).now == 700.0, "two more came and show no more than that"
+    assert demand(800.0, *[100.0] * 40, 700.0, count=8).now == 900.0, "beyond what was believed by 100, and taken to rise as much again"
+    assert demand(600.0, *[100.0] * 40, 700.0, count=7).now == 600.0, "a fleet below its limit shows what it is asked for"
+
+
+def test_new_instances_that_fill_up_are_no_rise_of_the_load() -> None:
+    # Two instances hid a load of 500 for a minute; with three more it is seen, and one tick later it is at their limit.
+    assert demand(500.0, *[60.0] * 40, 340.0, 340.0, 340.0, 469.0, count=5).now == pytest.approx(531.0)
+
+
 @pytest.mark.parametrize(("target", "edge"), [(50, 55), (70, 76), (80, 84), (90, 92)])
 def test_a_forecast_may_use_the_tolerance_and_a_fifth_of_what_is_left(target: float, edge: float) -> None:
     found = demand(200.0, *[200.0] * 40, cpu=target)
