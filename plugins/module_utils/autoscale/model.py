@@ -89,7 +89,7 @@ class Policy:
     limit_in: Limit = Limit(1, 50.0)
     start_time: float = 60.0
     """Seconds from a decision to the first request that a new instance serves; the load is extrapolated so far."""
-    margin: float = 1.2
+    margin: float = 1.25
     """Standard deviations of the load's noise that are kept free above its forecast."""
     response_time: str = "p95"
     """Which response time is meant: mean, or p1 to p99."""

@@ -100,7 +100,7 @@ def _recommended(view: View) -> int | None:
     """The size that the load asks for within the bounds, before guards."""
     if not view.demands:
         return None
-    return max(view.bounds.low, min(view.demands[0].size, view.bounds.high))
+    return max(view.bounds.low, min(view.demands[0].wanted(view.capacity), view.bounds.high))
 
 
 def _seen(view: View, proposal: Proposal, start: t.Sequence[int]) -> Seen:

@@ -127,9 +127,10 @@ def _grow(view: View) -> Proposal | None:
 
 def _proportional_out(view: View) -> t.Iterator[Proposal]:
     for demand in view.demands:
-        if demand.need > view.capacity * (1 + demand.slack):
-            size = max(demand.size, view.capacity + 1) + len(view.doomed)
-            yield Proposal("out", f"{demand_words(demand)} needs {instances(demand.size)}", size, "proportional", rule="proportional")
+        if demand.most > view.capacity:
+            size = max(demand.least, view.capacity + 1)
+            because = f"{demand_words(demand)} needs {instances(size)}"
+            yield Proposal("out", because, size + len(view.doomed), "proportional", rule="proportional")
 
 
 def _over_threshold(view: View) -> t.Iterator[Proposal]:

@@ -17,8 +17,9 @@ The forecast of a metric's total over the fleet has three parts, each from the h
   the level, its variance less with each that is known.
 
 As margin and trend are in it, the forecast may use the target's tolerance, but no more than a fifth of what is left to
-the limit: queues grow without bound towards it. Only what came before this tick measures the noise. So a higher reading
-never gives a smaller size.
+the limit: queues grow without bound towards it. A fleet grows beyond that by as much once more, and to no more than keeps
+it from growing again: what is in between is kept and need not be started. Only what came before this tick measures the
+noise. So a higher reading never gives a smaller size.
 """
 
 from __future__ import annotations
@@ -74,8 +75,22 @@ class Demand:
 
     @property
     def size(self) -> int:
-        """The same in whole instances."""
+        """The same in whole instances: the smallest fleet that may be kept for long, to which one that is too large shrinks."""
         return max(math.ceil(self.need - 1e-9), 0)
+
+    @property
+    def most(self) -> float:
+        """Instances that serve the forecast at the level beyond which a fleet grows: by the slack once more."""
+        return self.need / (1 + self.slack)
+
+    @property
+    def least(self) -> int:
+        """The same in whole instances: the smallest fleet that would not grow, to which one that is too small grows."""
+        return max(math.ceil(self.most - 1e-9), 0)
+
+    def wanted(self, capacity: int) -> int:
+        """What a fleet of that capacity shall become: between growing and shrinking it stays as it is."""
+        return max(self.least, min(self.size, capacity))
 
 
 def demands(time: float, metrics: t.Sequence[Metric], policy: Policy, history: History) -> tuple[Demand, ...]:

@@ -58,6 +58,9 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
     ("middling load", even(2), {}, calm(), ("hold", (), "steady", ())),
     ("CPU over, within tolerance", even(2, cpu=75.0), {}, calm(), ("hold", (), "steady", ())),
     ("CPU over beyond tolerance", even(2, cpu=90.0), {}, calm(), ("out", (3,), "proportional", ())),
+    ("no more than keeps it from growing again", even(4, cpu=96.0), {"max": 9}, calm(), ("out", (5,), "proportional", ())),
+    ("one more where that does", even(4, cpu=96.0), {"max": 9, "margin": 0.0, "cpu": 60.0}, calm(),
+     ("out", (5, 6), "proportional", ())),
     ("several at once", even(2, cpu=95.0), {"max": 9, "cpu": 35.0}, calm(), ("out", (3, 4, 5), "proportional", ())),
     ("no more than the limit", even(2, cpu=95.0), {"max": 20, "cpu": 10.0}, calm(), ("out", (3, 4, 5, 6), "proportional", ("limit",))),
     ("the limit in per cent", even(6, cpu=96.0), {"max": 12, "cpu": 20.0, "limit_out": Limit(1, 50.0)}, calm(),
@@ -136,7 +139,7 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
      ("in", (4, 3), "proportional", ("look-ahead", "limit"))),
     ("one unknown counts as idle", fleet(one(1, cpu=100.0), one(2, cpu=None)), {}, calm(), ("hold", (), "steady", ())),
     ("over even if the unknown were idle", fleet(one(1, cpu=96.0), one(2, cpu=96.0), one(3, cpu=96.0), one(4, cpu=None)),
-     {"max": 5, "cpu": 50.0}, calm(), ("out", (5,), "proportional", ("at-max",))),
+     {"max": 5, "cpu": 50.0}, calm(), ("out", (5,), "proportional", ())),
     ("a proxy unknown, the rest over", fleet(one(1), requests=1500.0, missing=1), {}, calm(), ("out", (2,), "proportional", ())),
     ("a proxy unknown, CPU low", fleet(one(1, cpu=1.0), one(2, cpu=1.0), missing=1), {}, calm(),
      ("hold", (), "proportional", ("unknown",))),
@@ -366,6 +369,9 @@ def test_numbers_are_in_the_result_too() -> None:
 def test_the_size_that_the_load_asks_for_is_told_without_guards() -> None:
     assert make(even(2, cpu=90.0), pause="both").recommended == 3
     assert make(even(4, cpu=90.0)).recommended == 4, "within the bounds"
+    assert [make(even(2, cpu=cpu)).recommended for cpu in (35.0, 76.0, 80.0, 83.0)] == [1, 2, 2, 3], (
+        "between the levels it is right as it is"
+    )
     assert make(even(2, cpu=None, requests=None)).recommended is None
 
 

@@ -144,6 +144,13 @@ def test_a_forecast_may_use_the_tolerance_and_a_fifth_of_what_is_left(target: fl
     assert demand(200.0, *[200.0] * 40, cpu=target, tolerance_out=0.0).need == pytest.approx(200 / target)
 
 
+@pytest.mark.parametrize(("total", "least", "size"), [(152.0, 2, 2), (153.0, 2, 3), (165.0, 2, 3), (166.0, 3, 3)])
+def test_a_fleet_grows_to_what_would_not_grow_again_and_shrinks_to_less_use(total: float, least: int, size: int) -> None:
+    found = demand(total, *[total] * 40)
+    assert (found.least, found.size) == (least, size)
+    assert [found.wanted(capacity) for capacity in (1, 2, 3, 4)] == [least, max(least, 2), size, size]
+
+
 def test_steps_alone_ask_for_no_size() -> None:
     assert demands(NOW, [], dataclasses.replace(Policy(), sizing="steps"), History()) == ()
 
