@@ -99,7 +99,7 @@ def test_an_operator_pauses_resumes_and_forces(site: Site) -> None:
     assert said["action"] == "hold" and "scaling out is paused" in said["reason"]
     assert "pause: null" in site.play("autoscale", "--tags", "resume")
     off = json.dumps({"gb_settings_overrides": {"scale-enabled": False, "scale-min-instances": 2}})
-    assert "scaling is switched off" in site.play("autoscale", "-e", off) and site.slots()["active"] == [1]
+    assert "Scaling is switched off" in site.play("autoscale", "-e", off) and site.slots()["active"] == [1]
     assert "action: out" in site.play("autoscale", "--tags", "force", "-e", off) and site.slots()["active"] == [1, 2]
 
 
