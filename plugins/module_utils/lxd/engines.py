@@ -34,7 +34,7 @@ ENGINES: t.Mapping[str, Engine] = {
         title="LXD",
         sockets=("/var/lib/lxd/unix.socket", "/var/snap/lxd/common/lxd/unix.socket"),
         client="lxc",
-        connection="community.general.lxd",
+        connection="generalbots.scaling.lxd_exec",
         connection_prefix="ansible_lxd",
         metric_prefix="lxd_",
     ),

@@ -113,7 +113,7 @@ def test_a_slot_that_is_no_number_is_none(daemon: FakeLxd) -> None:
 
 def test_the_engines_connection_and_project_are_set_by_default(reader: Reader) -> None:
     found = variables(reader.read("project: other\n"), "proxy-1")
-    assert found["ansible_connection"] == "community.general.lxd"
+    assert found["ansible_connection"] == "generalbots.scaling.lxd_exec"
     assert found["ansible_lxd_project"] == "other"
     assert found["ansible_lxd_remote"] == "local"
     assert plugin.connection_variables(ENGINES["incus"], "p", "far") == {
