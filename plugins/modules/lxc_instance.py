@@ -132,6 +132,10 @@ actions:
   type: list
   elements: str
   returned: always
+connection:
+  description: The connection plugin that reaches instances of the engine, for C(ansible_connection).
+  type: str
+  returned: always
 instances:
   description: The instances as they are after the run; in check mode as they were found.
   type: list
@@ -231,7 +235,8 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
                 module.warn(warning)
         observed = observe(lxd)
     names = [spec.name for spec in specs]
-    return wanted.result(instances=[brief(observed[name], params["nic"]) for name in names if name in observed])
+    instances = [brief(observed[name], params["nic"]) for name in names if name in observed]
+    return wanted.result(instances=instances, connection=lxd.engine.connection)
 
 
 def main() -> None:
