@@ -115,9 +115,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
     read_fleet,
     slots,
 )
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
-    observe_project,
-)
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
     ArgumentSpec,
     run,
@@ -129,11 +126,7 @@ SPEC = LXD_SPEC.merge(ArgumentSpec(options={"max_slots": {"type": "int", "defaul
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Read the instances and the metrics of the project."""
     time = now()
-    lxd = connect(module.params)
-    observed, fleet = read_fleet(lxd, module.params["subnet"])
-    if not observed:
-        # There may be no such project.
-        observe_project(lxd)
+    observed, fleet = read_fleet(connect(module.params), module.params["subnet"])
     return {
         "time": time,
         "fleet": fleet,

@@ -30,7 +30,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     File,
     Instance,
     InstanceSpec,
-    observe,
+    observe_project,
     plan,
     rules_file,
 )
@@ -337,10 +337,12 @@ def read_fleet(lxd: Lxd, subnet: str) -> tuple[dict[str, Instance], list[dict[st
     Processor time comes with the instances. Memory comes from ``/1.0/metrics`` (which LXD computes at most every 8 s, too seldom
     for a rate), because only there it is told apart from the page cache. Both are one request whatever the size of the fleet,
     and LXD answers them at once.
+
+    :raises ApiError: with status 404, there is no such project
     """
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
         metrics = pool.submit(_metrics, lxd)
-        observed = observe(lxd)
+        observed = observe_project(lxd)
         return observed, _fleet(observed, metrics.result(), subnet)
 
 

@@ -11,7 +11,7 @@ import pytest
 from fake_daemon import FakeDaemon
 
 from ansible_collections.generalbots.scaling.plugins.filter.component_instances import component_instances
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, WaitTimeout
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, InvalidInput, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.exposure.rules import rule_set
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet_run
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
@@ -22,6 +22,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
     leave_to_restart,
     plan_fleet,
     proxy_device,
+    read_fleet,
     slots,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
@@ -205,6 +206,14 @@ def test_what_is_not_known_is_none_and_not_zero(daemon: FakeDaemon) -> None:
     [facts] = fleet_facts(daemon, observe(daemon), SUBNET)  # type: ignore[arg-type]
     assert [facts[key] for key in ("cpu_usage_ns", "memory_used_bytes", "memory_limit_bytes", "cpu_limit", "started_at")] == [None] * 5
     assert facts["state"] == "warm"
+
+
+def test_a_project_that_is_not_there_has_no_empty_fleet(daemon: FakeDaemon) -> None:
+    with pytest.raises(ApiError, match="no projects/generalbots"):
+        read_fleet(daemon, SUBNET)  # type: ignore[arg-type]
+    daemon.add("proxy-1", component="proxy")
+    observed, fleet = read_fleet(daemon, SUBNET)  # type: ignore[arg-type]
+    assert (list(observed), fleet) == (["proxy-1"], [])
 
 
 @pytest.mark.parametrize(
