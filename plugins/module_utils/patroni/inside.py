@@ -50,7 +50,7 @@ def ask(lxd: Connection, member: str, subnet: str, *, seconds: float = 3, leader
     :raises ScalingError: with the last words of the program, if there is no answer
     """
     where = address(subnet, COMPONENT, int(member.rpartition("-")[2]))
-    patience = seconds * (2 if leader else 1) + 2
+    patience = seconds * (1 + leader + config) + 2
     argv = [
         "timeout",
         f"{patience:g}",
