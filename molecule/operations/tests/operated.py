@@ -18,6 +18,8 @@ from scenario import ROOT, run_ansible
 
 #: what the tests have changed of the inventory
 NOW = ROOT / ".build/operations/now.yml"
+#: seconds. A primary of Patroni 3.2 and later goes within its lease of 20 s; a switchover takes far less
+STANDSTILL = 20
 
 
 def started_anew(said: str) -> list[str]:
@@ -46,6 +48,21 @@ class Operated(Site):
         took = time.monotonic() - begun
         assert changes(said) == [], said[-6000:]
         return took
+
+    def upgraded(self, what: str) -> str:
+        """Upgrade the members while somebody writes: each is started anew once, who leads last, and another one leads then.
+
+        :param what: name of the figure, as :meth:`recorded` takes it
+        :returns: who led before
+        """
+        before = self.settled()
+        with self.recorded(what) as seen:
+            said = self.play("postgres_upgrade")
+        assert seen.verdict.outage < STANDSTILL
+        order = started_anew(said)
+        assert (sorted(order), order[-1:]) == (list(MEMBERS), [before]), "who led was not the last"
+        assert self.settled() != before, "who led leads again, and it was restarted under its writers"
+        return before
 
     def play_file(self, file: pathlib.Path, *arguments: str, fails: bool = False) -> str:
         """Run a playbook of a test's own, otherwise as one of the collection."""

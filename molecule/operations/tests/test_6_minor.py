@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import pytest
 from data_tier import MEMBERS
-from operated import Operated, started_anew
+from operated import Operated
 
-#: a primary of Patroni 3.2 and later goes within its lease of 20 s; a switchover takes far less
-STANDSTILL = 20
 INSTALL = (
     "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qy", "--allow-downgrades", "--no-install-recommends",
 )  # fmt: skip
@@ -45,13 +43,7 @@ def test_a_minor_version_is_rolled_out_while_somebody_writes(site: Operated) -> 
         put_back(site, name, older[0])
     site.play("postgres_switchover")
     put_back(site, leader, older[0])
-    before = site.settled()
     assert running(site) == {older[0]}
-    with site.recorded(f"PostgreSQL {newest} instead of {older[0]}") as seen:
-        said = site.play("postgres_upgrade")
-    assert seen.verdict.outage < STANDSTILL
+    site.upgraded(f"PostgreSQL {newest} instead of {older[0]}")
     assert running(site) == {newest}
-    order = started_anew(said)
-    assert (sorted(order), order[-1:]) == (list(MEMBERS), [before]), "who led was not the last"
-    assert site.settled() != before, "who led leads again, and it was restarted under its writers"
     site.unchanged("postgres_upgrade")
