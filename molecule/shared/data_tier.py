@@ -8,16 +8,14 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import http.client
 import json
 import pathlib
 import re
-import ssl
-import threading
 import typing as t
 
 import yaml
 from scenario import ROOT, play, run_in
+from visits import Front
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import POSTGRES, look
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.recording import Recording
@@ -26,7 +24,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.history.log im
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
-from tools.authority import root_certificate
 
 MEMBERS = ("postgres-1", "postgres-2", "postgres-3")
 PSQL = ("psql", "-U", "postgres", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "botserver", "-c")
@@ -185,44 +182,23 @@ class Site(Tier):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._trust = ssl.create_default_context(cadata=root_certificate(self.lxd).decode())
+        self._front = Front(self.lxd, place.https)
 
     def ask(self, path: str) -> tuple[int, str]:
         """One request through Caddy: the status, and which instance answered."""
-        with contextlib.closing(http.client.HTTPSConnection("localhost", self.place.https, timeout=20, context=self._trust)) as link:
-            link.request("GET", path)
-            answer = link.getresponse()
-            answer.read()
-            return answer.status, answer.getheader("X-Instance", "")
+        return self._front.ask(path)
 
     @contextlib.contextmanager
-    def visited(self, what: str) -> t.Iterator[list[str]]:
-        """Visit the site without a pause while the block runs; every visit is to be answered well, and by whom is in the list."""
-        answered: list[str] = []
-        failed: list[str] = []
-        ended = threading.Event()
-
-        def visit() -> None:
-            while not ended.wait(0.05):
-                try:
-                    status, name = self.ask("/api/demo/echo")
-                except (OSError, http.client.HTTPException) as error:
-                    failed.append(f"{type(error).__name__}: {error}")
-                    continue
-                if status == 200:
-                    answered.append(name)
-                else:
-                    failed.append(str(status))
-
-        visitor = threading.Thread(target=visit)
-        visitor.start()
+    def visited(self, what: str) -> t.Iterator[list[tuple[int, str]]]:
+        """Visit the site without a pause while the block runs; every visit is to be answered well. The list is of :class:`Front`."""
+        visits: list[tuple[int, str]] = []
         try:
-            yield answered
+            with self._front.visited("/api/demo/echo", 0.05) as visits:
+                yield visits
         finally:
-            ended.set()
-            visitor.join(30)
-            self.note(what, f"{len(answered)} visits were answered, {len(failed)} were not")
-        assert not failed and len(answered) > 50, f"{FIGURES[what]}: {failed[:5]}"
+            failed = [visit for visit in visits if visit[0] != 200]
+            self.note(what, f"{len(visits) - len(failed)} visits were answered, {len(failed)} were not")
+        assert not failed and len(visits) > 50, f"{FIGURES[what]}: {failed[:5]}"
 
     def direct(self, name: str, path: str, **knobs: bool) -> tuple[int, dict[str, t.Any]]:
         """What a botserver answers within its own instance: status and JSON. With knobs they are turned."""

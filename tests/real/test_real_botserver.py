@@ -13,7 +13,6 @@ import http.client
 import json
 import os
 import pathlib
-import ssl
 import subprocess
 import threading
 import time
@@ -25,10 +24,10 @@ import websockets.exceptions
 import websockets.sync.client
 import yaml
 from scenario import ROOT, run_ansible
+from visits import Front
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
-from tools.authority import root_certificate
 
 REAL = os.environ.get("GB_BOTSERVER_URL", "")
 PROJECT, BOTSERVER, BACKEND = "gb-real", "botserver-1", "backend-1"
@@ -140,31 +139,6 @@ def test_after_a_failover_it_stores_no_session_and_nothing_shows_it() -> None:
     assert sessions() == before + 1
 
 
-@contextlib.contextmanager
-def visited() -> t.Iterator[list[str]]:
-    """Visit the site through Caddy, five times a second, while the block runs; what came back is in the list."""
-    trust = ssl.create_default_context(cadata=root_certificate(connect({"engine": "lxd", "project": PROJECT})).decode())
-    answers: list[str] = []
-    ended = threading.Event()
-
-    def visit() -> None:
-        while not ended.wait(0.2):
-            try:
-                with contextlib.closing(http.client.HTTPSConnection("localhost", HTTPS, timeout=20, context=trust)) as link:
-                    link.request("GET", SESSION)
-                    answers.append(str(link.getresponse().status))
-            except (OSError, http.client.HTTPException) as error:
-                answers.append(f"{type(error).__name__}: {error}")
-
-    visitor = threading.Thread(target=visit)
-    visitor.start()
-    try:
-        yield answers
-    finally:
-        ended.set()
-        visitor.join(30)
-
-
 def test_a_rolling_restart_heals_it_while_visitors_are_served(tmp_path: pathlib.Path) -> None:
     """What the autoscaler does by itself after a failover of the collection's own database."""
 
@@ -184,10 +158,10 @@ def test_a_rolling_restart_heals_it_while_visitors_are_served(tmp_path: pathlib.
     before = sessions()
     assert ask(SESSION)[0] == 200
     assert sessions() == before, "it is not in the trap, so there is nothing to heal"
-    with visited() as answers:
+    with Front(connect({"engine": "lxd", "project": PROJECT}), HTTPS).visited(SESSION, 0.2) as visits:
         run_ansible(["ansible-playbook", str(tmp_path / "restart.yml")], INVENTORY)
-    print(f"{len(answers)} visits during the restart: {sorted(set(answers))}")
-    assert set(answers) == {"200"}
+    print(f"{len(visits)} visits during the restart: {sorted({*visits})}")
+    assert {status for status, _instance in visits} == {200}
     before = sessions()
     assert ask(SESSION)[0] == 200
     assert sessions() == before + 1

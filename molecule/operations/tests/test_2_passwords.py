@@ -61,14 +61,14 @@ def test_botservers_own_password_is_changed_while_somebody_visits(site: Operated
     site.settled()
     before = started(site)
     old, new = site.renew_secret("user")
-    with site.visited("another password of botserver") as answered:
+    with site.visited("another password of botserver") as visits:
         said = site.play("site", "-vv", "--diff")
         assert changes(said) != []
     assert old not in said and new not in said, "the run shows botserver's password"
     site.took("gbuser", (old, new), "dbname=botserver")
     assert started(site) != before, "it reads the password when it starts, and was not started anew"
     assert site.direct("botserver-1", "/api/health")[1]["database"] is True
-    assert {*answered} == {"botserver-1", "botserver-2"}, "nobody stood in for the one that was restarted"
+    assert {name for _status, name in visits} == {"botserver-1", "botserver-2"}, "nobody stood in for the one that was restarted"
     # A client that logs in with the new one.
     with site.recorded("writing with botserver's new password"):
         pass
