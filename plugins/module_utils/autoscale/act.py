@@ -29,6 +29,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Cl
 Observed = t.Mapping[str, Instance]
 #: seconds between two looks at an instance that is watched
 WATCH = 2.0
+#: failures of slots that make a run fail; a drain past its deadline is only told, unless a person waits for what then does not happen
+FATAL = frozenset({"start", "unready", "stop"})
 Step = t.Literal["finish", "close", "wait", "reopen", "keep"]
 
 
@@ -119,6 +121,10 @@ class Actor:
         self.did: list[str] = []
         self.failures: list[Failure] = []
         self.renewed: set[int] = set()
+
+    def use(self, spec: fleet.FleetSpec) -> None:
+        """Take further steps on the fleet as it is described by another spec."""
+        self._how = dataclasses.replace(self._how, spec=spec)
 
     # --- out -------------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,13 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import instance_name
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import traffic
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, Actor, Failure
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet, store
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe
 
 Observed = t.Mapping[str, Instance]
 
@@ -63,6 +67,102 @@ def _begun(observed: Observed, spec: fleet.FleetSpec) -> dict[int, int]:
     return found
 
 
-def before(alias: str, version: str) -> str:
-    """The alias of another version of an image."""
-    return f"{alias.rpartition('/')[0]}/{version}"
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What a rolling keeps to.
+
+    :param project: where it is written which image new instances are started from
+    :param checkpoint: seconds for which the first instance of the image is watched
+    :param min_healthy: per cent of the others that must be healthy before an instance goes
+    """
+
+    project: str
+    checkpoint: float
+    min_healthy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Lent:
+    """What a run does for a rolling.
+
+    :param drained: goes on with a slot's drain until it is over, or failed
+    :param record: remembers how far things have come
+    :param traffic: what the load balancers say
+    :param say: takes words for the log
+    """
+
+    drained: t.Callable[[int], None]
+    record: t.Callable[[], None]
+    traffic: t.Callable[[Observed], t.Sequence[traffic.Entry]]
+    say: t.Callable[[str], None]
+
+
+class Rolling:
+    """Rolls the fleet; what fails is among the actor's failures."""
+
+    def __init__(self, lxd: Lxd, actor: Actor, rules: Rules, lent: Lent) -> None:
+        self._lxd = lxd
+        self._actor = actor
+        self._rules = rules
+        self._lent = lent
+
+    def run(self, spec: fleet.FleetSpec) -> None:
+        """Roll onto the image of the spec, and back onto that of before where an instance of it does not stay well."""
+        version = self._roll(spec, self._rules.checkpoint)
+        if version and spec.image is not None:
+            self._roll(self._back(spec, spec.image, version), 0.0)
+
+    def _roll(self, spec: fleet.FleetSpec, checkpoint: float) -> str:
+        """Slot by slot; returns the version to go back to, empty where the image is good, or nobody can tell yet."""
+        first = True
+        while (step := move(observe(self._lxd), spec)) is not None:
+            if step.new is None:
+                why = "there is no free slot for what shall take its place; raise scale-max-instances, or remove failed instances"
+                self._actor.failures.append(Failure(step.old, "start", why))
+                return ""
+            came = step.there or bool(self._actor.start([step.new], observe(self._lxd), replaces=str(step.old)))
+            if not came or (first and not self._actor.watch(step.new, checkpoint)):
+                return versions(observe(self._lxd), spec)[step.old]
+            first = False
+            if not self._take_the_place(step.old, step.new, spec):
+                return ""
+        return ""
+
+    def _take_the_place(self, old: int, new: int, spec: fleet.FleetSpec) -> bool:
+        """Drain and delete the old one; returns whether that was done."""
+        failures, ill = self._actor.failures, self._ill(old, spec)
+        if ill:
+            words = (
+                f"it stays, because slot {', '.join(map(str, ill))} is not healthy and {self._rules.min_healthy:g} % of the fleet must be"
+            )
+            failures.append(Failure(old, "stop", words))
+            return False
+        self._actor.drain([old], observe(self._lxd), "delete")
+        self._lent.drained(old)
+        observed = observe(self._lxd)
+        if instance_name(fleet.COMPONENT, old) not in observed:
+            store.edit(self._lxd, f"instances/{instance_name(fleet.COMPONENT, new)}", lambda _keys: {fleet.REPLACES_KEY: None})
+        self._lent.record()
+        if old in fleet.slots(observed, spec.max_slots)["active"]:
+            failures.append(Failure(old, "stop", "its requests outlived its drain, and it was put back"))
+            return False
+        return not any(one.kind in FATAL and one.slot == old for one in failures)
+
+    def _ill(self, leaving: int, spec: fleet.FleetSpec) -> list[int]:
+        """The slots that are not healthy, if they are so many that none more may go; those that nobody says anything of are."""
+        observed = observe(self._lxd)
+        healthy = {one["address"]: one.get("healthy") for entry in self._lent.traffic(observed) for one in entry.get("upstreams", ())}
+        others = [slot for slot in fleet.slots(observed, spec.max_slots)["active"] if slot != leaving]
+        ill = [slot for slot in others if healthy.get(f"{address(spec.subnet, fleet.COMPONENT, slot)}:{spec.port}") is False]
+        return ill if len(others) - len(ill) < self._rules.min_healthy / 100 * len(others) else []
+
+    def _back(self, spec: fleet.FleetSpec, image: str, version: str) -> fleet.FleetSpec:
+        """Start instances from the image of before again, from here on as well; returns the fleet with it."""
+        alias = f"{image.rpartition('/')[0]}/{version}"
+        store.edit(self._lxd, f"projects/{self._rules.project}", lambda _keys: {image_key(fleet.COMPONENT): alias})
+        self._lent.say(
+            f"Image {spec.image_version} is no good: instances are started from {alias} again, and what was rolled already is rolled back."
+        )
+        former = dataclasses.replace(spec, image=alias, image_version=version)
+        self._actor.use(former)
+        return former

@@ -26,7 +26,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
     sources,
     traffic,
 )
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import Actor, Failure, How
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, Actor, Failure, How
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
@@ -35,7 +35,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import SOCKET
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet, store
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe, running
@@ -45,8 +45,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Cl
 POLL = 0.5
 #: seconds beyond its deadline and what load balancers need to notice, after which nobody waits for a drain any more
 DRAIN_SLACK = 60.0
-#: failures of slots that make a run fail; a drain past its deadline is only told, unless a person waits for what then does not happen
-FATAL = frozenset({"start", "unready", "stop"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +158,6 @@ class Run:
         self._seen: Seen | None = None
         self._actor: Actor | None = None
         self._tick: Tick | None = None
-        self._rolled_back = False
 
     # --- the frame -------------------------------------------------------------------------------------------------
 
@@ -322,7 +319,7 @@ class Run:
         if self._job.wait:
             self._until_gone(actor, {*left, *decision.drain})
         if self._job.refresh:
-            self._refresh(decided.state, settings)
+            self._roll(actor, decided.state, settings)
             return
         if self._job.restart and not self._renew(actor, self._job.restart, decided.state, settings):
             return
@@ -375,66 +372,16 @@ class Run:
             self._until_gone(actor, {*standing_in})
         return True
 
-    def _refresh(self, state: State, settings: LoadedSettings) -> None:
-        """Roll the fleet onto the current image, slot by slot; back onto that of before where an instance of it does not stay well."""
-        spec, first = self._job.how.spec, True
-        while (step := refresh.move(observe(self._lxd), spec)) is not None:
-            actor = t.cast(Actor, self._actor)
-            if step.new is None:
-                why = "there is no free slot for what shall take its place; raise scale-max-instances, or remove failed instances"
-                actor.failures.append(Failure(step.old, "start", why))
-                return
-            came = step.there or bool(actor.start([step.new], observe(self._lxd), replaces=str(step.old)))
-            if not came or (first and not actor.watch(step.new, self._job.checkpoint)):
-                self._roll_back(refresh.versions(observe(self._lxd), spec)[step.old], state, settings)
-                return
-            first = False
-            if not self._take_the_place(actor, step.old, step.new, state, settings):
-                return
-
-    def _take_the_place(self, actor: Actor, old: int, new: int, state: State, settings: LoadedSettings) -> bool:
-        """Drain and delete the old one; returns whether that was done."""
-        ill = self._ill(old)
-        if ill:
-            words = f"it stays, because slot {', '.join(map(str, ill))} is not healthy and {self._job.min_healthy:g} % of the fleet must be"
-            actor.failures.append(Failure(old, "stop", words))
-            return False
-        actor.drain([old], observe(self._lxd), "delete")
-        self._until_gone(actor, {old})
-        if instance_name(fleet.COMPONENT, old) not in observe(self._lxd):
-            store.edit(self._lxd, f"instances/{instance_name(fleet.COMPONENT, new)}", lambda _keys: {fleet.REPLACES_KEY: None})
-        self._record(state, settings)
-        if old in self._slots(observe(self._lxd), "active"):
-            actor.failures.append(Failure(old, "stop", "its requests outlived its drain, and it was put back"))
-            return False
-        return not any(one.kind in FATAL and one.slot == old for one in actor.failures)
-
-    def _ill(self, leaving: int) -> list[int]:
-        """The slots that are not healthy, if they are so many that none more may go; those that nobody says anything of are."""
-        observed = observe(self._lxd)
-        healthy = {one["address"]: one.get("healthy") for entry in self._traffic(observed) for one in entry.get("upstreams", ())}
-        spec = self._job.how.spec
-        others = [slot for slot in self._slots(observed, "active") if slot != leaving]
-        ill = [slot for slot in others if healthy.get(f"{address(spec.subnet, fleet.COMPONENT, slot)}:{spec.port}") is False]
-        return ill if len(others) - len(ill) < self._job.min_healthy / 100 * len(others) else []
-
-    def _roll_back(self, version: str, state: State, settings: LoadedSettings) -> None:
-        """Start instances from the image of before again, from here on as well, and replace those of the one that is no good."""
-        how, seen, actor = self._job.how, self._seen, self._actor
-        bad = how.spec.image_version
-        if seen is None or actor is None or how.spec.image is None or self._rolled_back:
-            return
-        self._rolled_back = True
-        alias = refresh.before(how.spec.image, version)
-        store.edit(self._lxd, f"projects/{self._job.project}", lambda _keys: {image_key(fleet.COMPONENT): alias})
-        self._said.append(f"Image {bad} is no good: instances are started from {alias} again, and what was rolled already is rolled back.")
-        self._job = dataclasses.replace(
-            self._job, checkpoint=0.0, how=dataclasses.replace(how, spec=dataclasses.replace(how.spec, image=alias, image_version=version))
+    def _roll(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
+        """Roll the fleet onto the current image."""
+        lent = refresh.Lent(
+            drained=lambda slot: self._until_gone(actor, {slot}),
+            record=lambda: self._record(state, settings),
+            traffic=self._traffic,
+            say=self._said.append,
         )
-        back = self._new_actor(seen)
-        back.failures, back.did, back.renewed = actor.failures, actor.did, actor.renewed
-        self._actor = back
-        self._refresh(state, settings)
+        rules = refresh.Rules(self._job.project, self._job.checkpoint, self._job.min_healthy)
+        refresh.Rolling(self._lxd, actor, rules, lent).run(self._job.how.spec)
 
     def _spare(self, slots: t.Collection[int]) -> list[int]:
         """A slot to start before the only one that serves is taken out; none where others serve, or where there is no other to be had."""
