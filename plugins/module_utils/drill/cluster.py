@@ -16,6 +16,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import observe, running
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni import inside
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import canonical
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import SYNCHRONOUS
 
 POSTGRES, ETCD, CLIENT = inside.COMPONENT, "etcd", "botserver"
 ETCDCTL = (
@@ -83,7 +84,7 @@ class Cluster:
         if len(timelines) > 1:
             found.append(f"members are on timelines {', '.join(str(one) for one in sorted(timelines, key=str))}")
         waits = self.synchronous and len(self.names(POSTGRES)) > 1
-        if waits and not any(one.role in ("sync_standby", "quorum_standby") for one in self.members):
+        if waits and not any(one.role in SYNCHRONOUS for one in self.members):
             found.append("no standby is synchronous")
         return found if self.etcd_leader else [*found, "etcd has no leader"]
 

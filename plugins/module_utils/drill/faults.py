@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import CLIENT, ETCD, POSTGRES, Cluster
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import CLIENT, ETCD, POSTGRES, SYNCHRONOUS, Cluster
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
 
 Verb = t.Literal[
     "stop", "start", "freeze", "unfreeze", "kill-postgres", "kill-patroni", "kill-both", "kill-etcd", "cut", "mend", "starve", "feed",
-    "burden", "fill", "clear", "switchover", "reinit", "new-leader", "kill-etcd-leaders",
+    "burden", "fill", "clear", "follow", "unfollow", "switchover", "reinit", "new-leader", "kill-etcd-leaders",
 ]  # fmt: skip
 
 
@@ -30,7 +30,8 @@ class Step:
     ways: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        peers = ["from", ", ".join(self.peers)] if self.peers else []
+        link = {"follow": "after", "switchover": "to"}.get(self.verb, "from")
+        peers = [link, ", ".join(self.peers)] if self.peers else []
         return " ".join([self.verb, self.target, *peers, *(f"({way})" for way in self.ways)])
 
 
@@ -91,7 +92,9 @@ def plan(name: str, cluster: Cluster, target: str | None = None) -> Planned:
     return Planned(name, hit, tuple(steps), heal, fault.hold, fault.limit, fault.recovers, fault.stays)
 
 
-UNDO: t.Mapping[Verb, Verb] = {"stop": "start", "freeze": "unfreeze", "cut": "mend", "starve": "feed", "burden": "feed", "fill": "clear"}
+UNDO: t.Mapping[Verb, Verb] = {
+    "stop": "start", "freeze": "unfreeze", "cut": "mend", "starve": "feed", "burden": "feed", "fill": "clear", "follow": "unfollow",
+}  # fmt: skip
 
 
 def _primary(cluster: Cluster) -> str:
@@ -138,8 +141,19 @@ def _while_reinit(cluster: Cluster, hit: str) -> list[Step]:
     return [Step("reinit", _standby(cluster)), Step("kill-both", hit)]
 
 
+def _switchover(cluster: Cluster, hit: str) -> list[Step]:
+    """As the role does it: the other standbys follow the next leader before it leads, so that one can confirm a write at once."""
+    standbys = [one for one in cluster.members if one.name != hit and not one.leads]
+    following = next((one.name for one in standbys if one.role in SYNCHRONOUS or not cluster.synchronous), "")
+    if not following:
+        raise Refused(f"{hit} has no standby that could take the lead: {'; '.join(cluster.problems()) or 'nobody else is there'}.")
+    others = [one.name for one in standbys if one.name != following] if cluster.synchronous else []
+    return [*(Step("follow", other, (following,)) for other in others), Step("switchover", hit, (following,))]
+
+
 def _while_switchover(cluster: Cluster, hit: str) -> list[Step]:
-    return [Step("switchover", hit, ("without waiting",)), Step("kill-both", hit)]
+    *before, switchover = _switchover(cluster, hit)
+    return [*before, dataclasses.replace(switchover, ways=("without waiting",)), Step("kill-both", hit)]
 
 
 def _busy(cluster: Cluster, hit: str) -> list[Step]:
@@ -153,7 +167,7 @@ ALL, BOTH = (POSTGRES, ETCD, CLIENT), ("in", "out")
 CRASH, PLANNED = 10.0, 2.5
 
 FAULTS: t.Mapping[str, Fault] = {
-    "switchover": Fault("a planned switchover", _only("switchover"), _primary, limit=PLANNED),
+    "switchover": Fault("a planned switchover", _switchover, _primary, limit=PLANNED),
     "power-off": Fault("the primary's power is cut", _only("stop"), _primary, limit=CRASH),
     "freeze": Fault("the primary's host hangs", _only("freeze"), _primary, limit=CRASH),
     "kill-postgres": Fault("PostgreSQL is killed", _only("kill-postgres"), _primary, limit=CRASH),

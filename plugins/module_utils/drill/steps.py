@@ -29,7 +29,15 @@ UNBOUNDED, PROFILE = "none", "profile"
 #: room again when it goes: btrfs changes no quota of a disk that is full
 LEFT_SHARE, LEFT = 0.1, 64
 BALLAST = "/var/lib/postgresql/gb-drill-ballast"
-PATRONICTL = "patronictl -c /etc/patroni/config.yml"
+PATRONI = "/etc/patroni/config.yml"
+PATRONICTL = f"patronictl -c {PATRONI}"
+#: the configuration of a member as it was before a drill let it follow somebody else
+KEPT_PATRONI = "/etc/patroni/config.yml.gb-drill"
+FOLLOW = (
+    "import sys, yaml; path, upstream = sys.argv[1:]; said = yaml.safe_load(open(path)); "
+    "said['tags'] = {**(said.get('tags') or {}), 'replicatefrom': upstream}; text = yaml.safe_dump(said); open(path, 'w').write(text)"
+)
+UPSTREAM = "psql -U postgres -h /var/run/postgresql -Atc \"select sender_host from pg_stat_wal_receiver where status = 'streaming'\""
 SHELL: t.Mapping[str, str] = {
     "kill-postgres": "kill -9 $(head -n 1 /var/lib/postgresql/*/main/postmaster.pid)",
     "kill-patroni": "systemctl kill --signal=KILL --kill-who=main patroni.service",
@@ -40,6 +48,7 @@ SHELL: t.Mapping[str, str] = {
     "kill-etcd": "systemctl kill --signal=KILL --kill-who=main etcd.service",
     "mend": "nft list tables | grep -q 'inet gb_drill' && nft delete table inet gb_drill || true",
     "clear": f"rm -f {BALLAST} && sync",
+    "unfollow": f"test ! -e {KEPT_PATRONI} || {{ mv {KEPT_PATRONI} {PATRONI} && systemctl reload patroni.service; }}",
 }
 
 
@@ -60,7 +69,7 @@ class Steps:
         special: dict[str, t.Callable[[Step], None]] = {
             "stop": self._power, "start": self._power, "freeze": self._power, "unfreeze": self._power, "cut": self._cut,
             "starve": self._starve, "burden": self._starve, "feed": self._feed, "fill": self._fill, "clear": self._clear,
-            "new-leader": self._new_leader, "switchover": self._switchover, "reinit": self._reinit,
+            "new-leader": self._new_leader, "follow": self._follow, "switchover": self._switchover, "reinit": self._reinit,
             "kill-etcd-leaders": self._kill_etcd_leaders,
         }  # fmt: skip
         if step.verb in special:
@@ -177,13 +186,24 @@ class Steps:
             timeout=60, describe=lambda now: "; ".join(now.problems()), clock=self.clock,
         )  # fmt: skip
 
+    def _follow(self, step: Step) -> None:
+        """Let a standby follow another standby, and wait until it does."""
+        (upstream,) = step.peers
+        where = self._addresses(upstream)
+        self._shell(
+            step.target,
+            f"test -e {KEPT_PATRONI} || cp -p {PATRONI} {KEPT_PATRONI}; "
+            f'python3 -c "{FOLLOW}" {PATRONI} {upstream} && systemctl reload patroni.service',
+            str(step),
+        )
+        wait_for(
+            f"{step.target} to follow {upstream}", lambda: self._shell(step.target, UPSTREAM, "ask whom it follows").split(),
+            lambda found: found == where, timeout=30, clock=self.clock,
+        )  # fmt: skip
+
     def _switchover(self, step: Step) -> None:
-        now = seen.look(self.lxd, self.subnet)
-        synchronous = [one.name for one in now.members if one.role in ("sync_standby", "quorum_standby")]
-        others = synchronous or [one.name for one in now.members if not one.leads]
-        if not others:
-            raise Refused("There is no standby to switch over to.")
-        command = f"{PATRONICTL} switchover {self.scope} --leader {step.target} --candidate {others[0]} --force"
+        (following,) = step.peers
+        command = f"{PATRONICTL} switchover {self.scope} --leader {step.target} --candidate {following} --force"
         # In the background it outlives this call and not the instance.
         self._shell(step.target, f"{command} >/dev/null 2>&1 &" if step.ways else command, str(step))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import subprocess
+import sys
 import time
 import typing as t
 
@@ -23,6 +25,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.drill.report i
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.round import Drill, Result, Round
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.steps import (
     ALLOWANCE,
+    FOLLOW,
     KEPT_DISK,
     LEADERS_LOST,
     STARVED,
@@ -90,6 +93,7 @@ def test_the_playbook_names_every_fault() -> None:
         ("cut-in", ["cut postgres-2 from postgres-1, postgres-3, etcd-1, etcd-2, etcd-3, botserver (in)"]),
         ("cut-etcd", ["cut postgres-2 from etcd-1, etcd-2, etcd-3 (in) (out)"]),
         ("while-reinit", ["reinit postgres-1", "kill-both postgres-2"]),
+        ("switchover", ["follow postgres-1 after postgres-3", "switchover postgres-2 to postgres-3"]),
         (
             "busy",
             [
@@ -211,10 +215,38 @@ def test_a_disk_that_knows_no_quota_is_not_filled() -> None:
     assert plain.changes == []
 
 
-def test_a_switchover_goes_to_the_synchronous_standby() -> None:
-    lxd = FakeLxd({"postgres-1 timeout 5 /usr/bin/python3": (0, CLUSTER)})
-    steps(lxd).take(Step("switchover", "postgres-2"))
+def test_a_switchover_goes_to_the_standby_that_was_planned() -> None:
+    lxd = FakeLxd()
+    steps(lxd).take(plan("switchover", SOUND).inject[-1])
     assert lxd.commands[-1][1].endswith("switchover generalbots --leader postgres-2 --candidate postgres-3 --force")
+
+
+def test_an_asynchronous_cluster_needs_nobody_who_confirms_writes_after_a_switchover() -> None:
+    members = (MEMBERS[0], MEMBERS[1], dataclasses.replace(MEMBERS[2], role="replica"))
+    planned = plan("switchover", dataclasses.replace(SOUND, members=members, synchronous=False))
+    assert [str(step) for step in planned.inject] == ["switchover postgres-2 to postgres-1"]
+
+
+def test_without_a_standby_that_has_every_write_there_is_no_switchover() -> None:
+    with pytest.raises(Refused, match="postgres-2 has no standby that could take the lead: postgres-3 is no member; no standby is synchronous"):
+        plan("switchover", dataclasses.replace(SOUND, members=(MEMBERS[0], MEMBERS[1])))
+
+
+def test_a_standby_follows_another_and_is_waited_for() -> None:
+    lxd = FakeLxd({"pg_stat_wal_receiver": (0, "10.87.0.33\n")})
+    steps(lxd).take(Step("follow", "postgres-1", ("postgres-3",)))
+    (told, asked) = lxd.commands
+    assert told[0] == asked[0] == "postgres-1"
+    assert told[1].endswith("/etc/patroni/config.yml postgres-3 && systemctl reload patroni.service")
+
+
+def test_whom_a_standby_follows_is_a_tag_of_its_configuration(tmp_path: pathlib.Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text("name: postgres-1\ntags: {nofailover: true}\n", encoding="utf-8")
+    subprocess.run([sys.executable, "-c", FOLLOW, str(config), "postgres-3"], check=True)
+    assert yaml.safe_load(config.read_text(encoding="utf-8")) == {
+        "name": "postgres-1", "tags": {"nofailover": True, "replicatefrom": "postgres-3"},
+    }  # fmt: skip
 
 
 SAID = [
