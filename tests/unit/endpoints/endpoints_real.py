@@ -142,6 +142,11 @@ class Member:
             return self.role == "primary"
         return path.startswith("/replica?lag=") and self.role == "replica" and self.lag <= 16 * 1024 * 1024
 
+    def refuse(self) -> None:
+        """Refuse sessions, and go on answering what it is."""
+        self._servers[0].shutdown()
+        self._servers[0].server_close()
+
     def close(self) -> None:
         """Listen no more."""
         for server in self._servers:

@@ -104,6 +104,17 @@ def test_a_replica_that_lags_is_left_out(site: Site) -> None:
     assert {site.ask(site.endpoint.replica) for _ in range(12)} == {"postgres-3"}
 
 
+@pytest.mark.parametrize("site", [{"endpoints_connect_timeout": 100}], indirect=True)
+def test_who_is_refused_by_a_primary_that_is_going_is_led_to_the_next(site: Site) -> None:
+    site.lead("postgres-1")
+    site.endpoint.start()
+    site.reaches(site.endpoint.primary, "postgres-1")
+    site.members["postgres-2"].role = "primary"
+    site.reaches(site.endpoint.primary, "postgres-2")
+    site.members["postgres-1"].refuse()
+    assert [site.ask(site.endpoint.primary) for _ in range(8)] == ["postgres-2"] * 8
+
+
 def test_a_reload_ends_no_session_and_refuses_none(site: Site) -> None:
     site.lead("postgres-1")
     site.endpoint.start()
