@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import CLIENT, ETCD, POSTGRES, SYNCHRONOUS, Cluster
+from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import CLIENT, ETCD, POSTGRES, Cluster
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import SYNCHRONOUS
 
 Verb = t.Literal[
     "stop", "start", "freeze", "unfreeze", "kill-postgres", "kill-patroni", "kill-both", "kill-etcd", "cut", "mend", "starve", "feed",

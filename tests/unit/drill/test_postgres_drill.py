@@ -228,7 +228,7 @@ def test_an_asynchronous_cluster_needs_nobody_who_confirms_writes_after_a_switch
 
 
 def test_without_a_standby_that_has_every_write_there_is_no_switchover() -> None:
-    with pytest.raises(Refused, match="postgres-2 has no standby that could take the lead: postgres-3 is no member; no standby is synchronous"):
+    with pytest.raises(Refused, match=r"postgres-2 has no standby that could take the lead: .*no standby is synchronous"):
         plan("switchover", dataclasses.replace(SOUND, members=(MEMBERS[0], MEMBERS[1])))
 
 
