@@ -4,6 +4,7 @@
 """The fault campaign: every fault of drill.yml for so many rounds on a site that runs, and its figures in docs/drills.md.
 
 It may be broken off at any time and goes on where it was; what is done stands in a file of results. ``--table`` only writes the page.
+A site of yours has another inventory, and should have results of its own (``--results``), or the page tells of both.
 Rounds of a site that is asynchronous by choice go to results and a table of their own, with ``--asynchronous``.
 """
 
@@ -21,7 +22,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.drill.report i
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "drills.md"
-RESULTS = ROOT / ".build" / "drills" / "results.jsonl"
+#: what the page's figures come from; kept with them, so that a campaign goes on on another machine
+RESULTS = ROOT / "tests" / "drills" / "results.jsonl"
 ASYNCHRONOUS = RESULTS.with_name("asynchronous.jsonl")
 #: the page's figures stand between these lines
 BEGIN, END = "<!-- figures -->", "<!-- end of the figures -->"
