@@ -18,8 +18,9 @@ The forecast of a metric's total over the fleet has three parts, each from the h
 
 As margin and trend are in it, the forecast may use the target's tolerance, but no more than a fifth of what is left to
 the limit: queues grow without bound towards it. A fleet grows beyond that by as much once more, and to no more than keeps
-it from growing again: what is in between is kept and need not be started. Only what came before this tick measures the
-noise. So a higher reading never gives a smaller size.
+it from growing again. It shrinks to what is below that by the whole tolerance, however near the limit: what is in between
+is kept and need not be started. Only what came before this tick measures the noise. So a higher reading never gives a
+smaller size.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History, Load, Metric, Policy
 
 #: seconds that are looked back on
-LEVEL, TREND, NOISE = 30.0, 300.0, 600.0
+LEVEL, TREND, NOISE = 30.0, 210.0, 600.0
 #: ticks from which on there is a trend, and standard errors that it must be beyond to count
 SOME, SURE = 4, 2.0
 #: per cent of a limit from which on it is not seen what is asked for but what is given, and seconds before it that are compared
@@ -62,6 +63,8 @@ class Demand:
     saturated: bool
     slack: float
     """How far beyond the target a forecast may go, as a share of it."""
+    band: float
+    """How far below the level at which a fleet grows the one lies to which it shrinks, as a share of the latter."""
 
     @property
     def forecast(self) -> float:
@@ -69,24 +72,24 @@ class Demand:
         return self.level + self.trend + self.margin
 
     @property
-    def need(self) -> float:
-        """Instances that serve the forecast when each is used as far as it may go."""
-        return self.forecast / self.target / (1 + self.slack)
-
-    @property
-    def size(self) -> int:
-        """The same in whole instances: the smallest fleet that may be kept for long, to which one that is too large shrinks."""
-        return max(math.ceil(self.need - 1e-9), 0)
-
-    @property
     def most(self) -> float:
-        """Instances that serve the forecast at the level beyond which a fleet grows: by the slack once more."""
-        return self.need / (1 + self.slack)
+        """Instances that serve the forecast at the level beyond which a fleet grows: the slack twice beyond the target."""
+        return self.forecast / self.target / (1 + self.slack) ** 2
 
     @property
     def least(self) -> int:
         """The same in whole instances: the smallest fleet that would not grow, to which one that is too small grows."""
         return max(math.ceil(self.most - 1e-9), 0)
+
+    @property
+    def need(self) -> float:
+        """Instances that serve the forecast at the level to which a fleet shrinks: the band below the one at which it grows."""
+        return self.most * (1 + self.band)
+
+    @property
+    def size(self) -> int:
+        """The same in whole instances: the smallest fleet that may be kept for long, to which one that is too large shrinks."""
+        return max(math.ceil(self.need - 1e-9), 0)
 
     def wanted(self, capacity: int) -> int:
         """What a fleet of that capacity shall become: between growing and shrinking it stays as it is."""
@@ -132,7 +135,7 @@ def _demand(time: float, metric: Metric, target: float, policy: Policy, loads: t
     trend = min(slope * ahead, max(level - _around(time - age - ahead, past), 0.0)) if past else 0.0
     margin = policy.margin * _noise([value for _at, value in past], level)
     slack = policy.tolerance_out if metric.name != "cpu" else min(policy.tolerance_out, REACH * (LIMIT - target) / target)
-    return Demand(metric, target, now, level, trend, margin, _saturated(metric), slack)
+    return Demand(metric, target, now, level, trend, margin, _saturated(metric), slack, policy.tolerance_out)
 
 
 def _mean(values: t.Sequence[float]) -> float:

@@ -31,7 +31,7 @@ def demand(now: float, *past: float, interval: float = 15.0, count: int = 4, **p
 def test_a_steady_load_is_its_own_forecast() -> None:
     found = demand(200.0, *[200.0] * 40)
     assert (found.level, found.trend, found.margin) == (200.0, 0.0, 0.0)
-    assert found.need == pytest.approx(200 / 76)
+    assert found.most == pytest.approx(200 / 82.5, rel=1e-3)
 
 
 def test_the_level_is_the_mean_of_half_a_minute() -> None:
@@ -140,11 +140,20 @@ def test_new_instances_that_fill_up_are_no_rise_of_the_load() -> None:
 @pytest.mark.parametrize(("target", "edge"), [(50, 55), (70, 76), (80, 84), (90, 92)])
 def test_a_forecast_may_use_the_tolerance_and_a_fifth_of_what_is_left(target: float, edge: float) -> None:
     found = demand(200.0, *[200.0] * 40, cpu=target)
-    assert found.need == pytest.approx(200 / edge)
-    assert demand(200.0, *[200.0] * 40, cpu=target, tolerance_out=0.0).need == pytest.approx(200 / target)
+    assert found.most == pytest.approx(200 / edge * target / edge), "and once more before the fleet grows"
+    exact = demand(200.0, *[200.0] * 40, cpu=target, tolerance_out=0.0)
+    assert (exact.most, exact.need) == pytest.approx((200 / target, 200 / target))
 
 
-@pytest.mark.parametrize(("total", "least", "size"), [(152.0, 2, 2), (153.0, 2, 3), (165.0, 2, 3), (166.0, 3, 3)])
+@pytest.mark.parametrize("target", [50, 70, 90])
+def test_however_near_the_limit_a_fleet_shrinks_to_what_is_the_whole_tolerance_below_growth(target: float) -> None:
+    found = demand(200.0, *[200.0] * 40, cpu=target)
+    assert found.need == pytest.approx(1.1 * found.most)
+    wide = demand(200.0, *[200.0] * 40, cpu=target, tolerance_out=0.2)
+    assert wide.need == pytest.approx(1.2 * wide.most)
+
+
+@pytest.mark.parametrize(("total", "least", "size"), [(150.0, 2, 2), (151.0, 2, 3), (165.0, 2, 3), (166.0, 3, 3)])
 def test_a_fleet_grows_to_what_would_not_grow_again_and_shrinks_to_less_use(total: float, least: int, size: int) -> None:
     found = demand(total, *[total] * 40)
     assert (found.least, found.size) == (least, size)
