@@ -8,7 +8,7 @@ SHELL := /bin/bash
 BIN := $(CURDIR)/.venv/bin
 STEP := tools/step.sh
 REPORT := $(CURDIR)/.build/test-report.jsonl
-# What make test runs. One more is run by its name: operations, which rehearses the changes of a data tier in use and takes half an hour
+# What make test runs. One more is run by its name: operations, which rehearses the changes of a data tier in use and takes an hour
 # of its own.
 SCENARIOS := default caddy proxies autoscale postgres
 SCENARIO ?= $(SCENARIOS)
