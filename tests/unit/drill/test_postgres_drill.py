@@ -320,7 +320,7 @@ class Writing(FakeLxd):
 
     def __init__(self, **more: t.Any) -> None:
         etcd = {"etcd-3": (0, STATUS), "etcd-1": (1, ""), "etcd-2": (1, "")}
-        super().__init__({"postgres-1 timeout 5 /usr/bin/python3": (0, CLUSTER), **etcd}, **more)
+        super().__init__({"postgres-1 timeout 8 /usr/bin/python3": (0, CLUSTER), **etcd}, **more)
         self.written: dict[str, bytes] = {}
 
     def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 0) -> tuple[int, str, str]:
