@@ -18,10 +18,14 @@ T = t.TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Clock:
-    """Time as waiting sees it; tests give a clock of their own. Both functions count in seconds."""
+    """Time as waiting sees it; tests give a clock of their own. All count in seconds.
+
+    ``wall`` is the time of day since 1970, for what others wrote down; it may be set, so nothing is waited for by it.
+    """
 
     now: t.Callable[[], float] = time.monotonic
     sleep: t.Callable[[float], None] = time.sleep
+    wall: t.Callable[[], float] = time.time
 
 
 def wait_for(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import time
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill.cluster import POSTGRES
@@ -70,12 +69,12 @@ class Recording:
         :param when: ends the sentence "waited for writes to be acknowledged …"
         :raises WaitTimeout: they are not
         """
-        begun = time.time()
+        begun = self.clock.wall()
 
         def pauses() -> str:
             lines = self._execute(["tail", "-n", "1500", LOG]).splitlines()
             acknowledged = [one["at"] for line in lines if (one := _decoded(line)).get("event") == "ok" and one["at"] >= begun]
-            return flow(acknowledged, time.time())
+            return flow(acknowledged, self.clock.wall())
 
         wait_for(
             f"writes to be acknowledged {when}", pauses, lambda words: not words, timeout=timeout, interval=0.5, clock=self.clock,

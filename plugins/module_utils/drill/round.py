@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import time
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.drill import cluster as seen
@@ -102,7 +101,7 @@ class Round:
         try:
             self._writes_flow("before the fault")
             self._clock.sleep(self._draw() * PHASE)
-            injected = time.time()
+            injected = self._clock.wall()
             for step in planned.inject:
                 self._steps.take(step)
             self._clock.sleep(planned.hold)

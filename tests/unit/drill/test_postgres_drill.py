@@ -10,7 +10,6 @@ import json
 import pathlib
 import subprocess
 import sys
-import time
 import typing as t
 
 import pytest
@@ -322,11 +321,14 @@ class Writing(FakeLxd):
         etcd = {"etcd-3": (0, STATUS), "etcd-1": (1, ""), "etcd-2": (1, "")}
         super().__init__({"postgres-1 timeout 8 /usr/bin/python3": (0, CLUSTER), **etcd}, **more)
         self.written: dict[str, bytes] = {}
+        self.time = 1000.0
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
 
     def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 0) -> tuple[int, str, str]:
         if argv[0] == "tail":
-            now = time.time()
-            return 0, "".join(json.dumps({"event": "ok", "at": now - ago / 10}) + "\n" for ago in range(30, 0, -1)), ""
+            return 0, "".join(json.dumps({"event": "ok", "at": self.time - ago / 10}) + "\n" for ago in range(30, 0, -1)), ""
         return super().execute(instance, argv, timeout=timeout)
 
     def write_file(self, instance: str, path: str, content: bytes, *, mode: str = "0600", **_more: t.Any) -> None:
@@ -338,7 +340,7 @@ class Writing(FakeLxd):
 
 
 def whole_round(lxd: Writing, fault: str, before: Cluster | None = None) -> Result:
-    clock = Clock(time.monotonic, lambda seconds: time.sleep(min(seconds, 0.1)))
+    clock = Clock(lambda: lxd.time, lxd.sleep, lambda: lxd.time)
     how = Drill("10.87.0.0/24", "botserver-1", {"host": "127.0.0.1", "password": "OnlyInTheFile"}, recover=5, heal=5)
     one = Round(lxd, how, clock, lambda: 0.5)  # type: ignore[arg-type]
     planned, now = one.plan(fault, None)
