@@ -192,7 +192,8 @@ class Steps:
         where = self._addresses(upstream)
         self._shell(
             step.target,
-            f"test -e {KEPT_PATRONI} || cp -p {PATRONI} {KEPT_PATRONI}; "
+            # One that a broken-off drill left is the original only while its change is still there; a run may have written another since.
+            f"{{ test -e {KEPT_PATRONI} && grep -q replicatefrom {PATRONI}; }} || cp -p {PATRONI} {KEPT_PATRONI}; "
             f'python3 -c "{FOLLOW}" {PATRONI} {upstream} && systemctl reload patroni.service',
             str(step),
         )

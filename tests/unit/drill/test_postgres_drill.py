@@ -239,6 +239,29 @@ def test_a_standby_follows_another_and_is_waited_for() -> None:
     assert told[1].endswith("/etc/patroni/config.yml postgres-3 && systemctl reload patroni.service")
 
 
+@pytest.mark.parametrize("between", [None, "name: postgres-1\npassword: another\ntags: {}\n"], ids=["nothing", "a run wrote another"])
+def test_after_a_broken_off_drill_the_configuration_becomes_what_it_was(tmp_path: pathlib.Path, between: str | None) -> None:
+    config, original = tmp_path / "config.yml", "name: postgres-1\npassword: one\ntags: {}\n"
+    config.write_text(original, encoding="utf-8")
+    reload = tmp_path / "systemctl"
+    reload.symlink_to("/bin/true")
+
+    def take(step: Step) -> None:
+        lxd = FakeLxd({"pg_stat_wal_receiver": (0, "10.87.0.33\n")})
+        steps(lxd).take(step)
+        command = lxd.commands[0][1].removeprefix("sh -c ").replace("/etc/patroni", str(tmp_path)).replace("python3", sys.executable)
+        subprocess.run(["sh", "-c", command.replace("systemctl", str(reload))], check=True)
+
+    follow = Step("follow", "postgres-1", ("postgres-3",))
+    take(follow)
+    if between:
+        config.write_text(between, encoding="utf-8")
+    take(follow)
+    assert yaml.safe_load(config.read_text(encoding="utf-8"))["tags"] == {"replicatefrom": "postgres-3"}
+    take(Step("unfollow", "postgres-1"))
+    assert config.read_text(encoding="utf-8") == (between or original)
+
+
 def test_whom_a_standby_follows_is_a_tag_of_its_configuration(tmp_path: pathlib.Path) -> None:
     config = tmp_path / "config.yml"
     config.write_text("name: postgres-1\ntags: {nofailover: true}\n", encoding="utf-8")
