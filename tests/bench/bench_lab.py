@@ -15,11 +15,12 @@ import http.client
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
 import typing as t
+
+from underload import RunningLoad, running_load
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import place
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import STATE_KEY
@@ -227,35 +228,6 @@ class Lab:
         path.write_bytes(root_certificate(self.lxd))
         return path
 
-    @contextlib.contextmanager
-    def load(self, rate: float, path: str, websockets: int = 0) -> t.Iterator[RunningLoad]:
+    def load(self, rate: float, path: str, websockets: int = 0) -> contextlib.AbstractContextManager[RunningLoad]:
         """Load on the site, requests per second; it ends with this block at the latest, and by itself after half an hour."""
-        report = self.folder / "load.json"
-        report.unlink(missing_ok=True)
-        command = [sys.executable, str(ROOT / "tools/load.py"), "--url", SITE, "--ca", str(self.authority()), "--path", path]
-        command += ["--rate", str(rate), "--seconds", str(LOAD_SECONDS), "--websockets", str(websockets), "--report", str(report)]
-        with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL) as process:
-            running = RunningLoad(process, report)
-            try:
-                yield running
-            finally:
-                running.end()
-
-
-@dataclasses.dataclass(frozen=True)
-class RunningLoad:
-    """A load that runs, and where its report will be."""
-
-    process: subprocess.Popen[bytes]
-    report: pathlib.Path
-
-    def end(self) -> dict[str, t.Any]:
-        """End it in good order, answers to requests in flight included; returns its report."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        assert self.report.exists(), f"The load ended with {self.process.poll()} and wrote no report."
-        return t.cast("dict[str, t.Any]", json.loads(self.report.read_text(encoding="utf-8")))
+        return running_load(SITE, self.authority(), rate=rate, seconds=LOAD_SECONDS, path=path, websockets=websockets)

@@ -15,6 +15,7 @@ import typing as t
 
 import pytest
 from scenario import ROOT, play, run_in
+from underload import reported_load
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import place
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import RUN_SPEC, job_of
@@ -130,21 +131,11 @@ class Site:
         assert done.returncode == (-9 if said else 0), f"it ended with {done.returncode}:\n{done.stdout}{done.stderr[-3000:]}"
         return said
 
-    @contextlib.contextmanager
-    def load(self, rate: float, path: str = "/api/demo/echo", seconds: float = 90.0, websockets: int = 0) -> t.Iterator[dict[str, t.Any]]:
+    def load(
+        self, rate: float, path: str = "/api/demo/echo", seconds: float = 90.0, websockets: int = 0
+    ) -> contextlib.AbstractContextManager[dict[str, t.Any]]:
         """Load while the block runs, which ends with it; the mapping holds the report afterwards."""
-        report = WORK / "load.json"
-        report.unlink(missing_ok=True)
-        command = [sys.executable, str(ROOT / "tools/load.py"), "--url", URL, "--ca", str(WORK / "ca.crt"), "--rate", str(rate)]
-        command += ["--seconds", str(seconds), "--path", path, "--websockets", str(websockets), "--report", str(report)]
-        found: dict[str, t.Any] = {}
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            try:
-                yield found
-            finally:
-                process.terminate()
-                process.wait(timeout=60)
-        found.update(json.loads(report.read_text()))
+        return reported_load(URL, WORK / "ca.crt", rate=rate, seconds=seconds, path=path, websockets=websockets)
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import typing as t
 
 import pytest
 import testinfra
 from scenario import ROOT, play, run_in
+from underload import reported_load
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd, connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import slots
@@ -67,22 +67,9 @@ class Site:
         """Run a command in an instance, which must succeed; returns its output."""
         return run_in(self.lxd, name, *argv)
 
-    @contextlib.contextmanager
-    def load(self, schedule: str, path: str = "/api/demo/echo", websockets: int = 0) -> t.Iterator[dict[str, t.Any]]:
-        """Load while the block runs, to its end; the mapping holds the report afterwards."""
-        report = WORK / "load.json"
-        report.unlink(missing_ok=True)
-        command = [sys.executable, str(ROOT / "tools/load.py"), "--url", URL, "--ca", str(WORK / "ca.crt"), "--schedule", schedule]
-        command += ["--path", path, "--websockets", str(websockets), "--report", str(report)]
-        found: dict[str, t.Any] = {}
-        with subprocess.Popen(command) as process:
-            try:
-                yield found
-                process.wait(timeout=180)
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-        found.update(json.loads(report.read_text()))
+    def load(self, rate: float, path: str = "/api/demo/echo", websockets: int = 0) -> contextlib.AbstractContextManager[dict[str, t.Any]]:
+        """Load while the block runs, which ends with it; the mapping holds the report afterwards."""
+        return reported_load(URL, WORK / "ca.crt", rate=rate, seconds=180, path=path, websockets=websockets)
 
 
 @pytest.fixture(scope="session")
