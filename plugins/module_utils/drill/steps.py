@@ -37,6 +37,11 @@ FOLLOW = (
     "import sys, yaml; path, upstream = sys.argv[1:]; said = yaml.safe_load(open(path)); "
     "said['tags'] = {**(said.get('tags') or {}), 'replicatefrom': upstream}; text = yaml.safe_dump(said); open(path, 'w').write(text)"
 )
+#: waits until Patroni has taken the order to hand over the lead; the argument is since when, in seconds of Unix time
+TAKEN = (
+    'until journalctl --unit patroni.service --since "@$0" --quiet --grep "received switchover request" | grep --quiet .; '
+    "do sleep 0.05; done"
+)
 UPSTREAM = "psql -U postgres -h /var/run/postgresql -Atc \"select sender_host from pg_stat_wal_receiver where status = 'streaming'\""
 SHELL: t.Mapping[str, str] = {
     "kill-postgres": "kill -9 $(head -n 1 /var/lib/postgresql/*/main/postmaster.pid)",
@@ -205,8 +210,11 @@ class Steps:
     def _switchover(self, step: Step) -> None:
         (following,) = step.peers
         command = f"{PATRONICTL} switchover {self.scope} --leader {step.target} --candidate {following} --force"
+        if not step.ways:
+            self._shell(step.target, command, str(step))
+            return
         # In the background it outlives this call and not the instance.
-        self._shell(step.target, f"{command} >/dev/null 2>&1 &" if step.ways else command, str(step))
+        self._shell(step.target, f"begun=$(date +%s); {command} >/dev/null 2>&1 & timeout 20 sh -c '{TAKEN}' $begun", str(step))
 
     def _reinit(self, step: Step) -> None:
         self._shell(step.target, f"{PATRONICTL} reinit {self.scope} {step.target} --force", str(step))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
 import typing as t
@@ -218,6 +220,29 @@ def test_a_switchover_goes_to_the_standby_that_was_planned() -> None:
     lxd = FakeLxd()
     steps(lxd).take(plan("switchover", SOUND).inject[-1])
     assert lxd.commands[-1][1].endswith("switchover generalbots --leader postgres-2 --candidate postgres-3 --force")
+
+
+def test_the_primary_is_killed_when_its_switchover_has_begun_and_not_before(tmp_path: pathlib.Path) -> None:
+    lxd = FakeLxd()
+    *_follow, switchover, kill = plan("while-switchover", SOUND).inject
+    for step in (switchover, kill):
+        steps(lxd).take(step)
+    ordered, killed = (command.removeprefix("sh -c ") for _name, command in lxd.commands[-2:])
+    assert killed.startswith("kill -9")
+    # The third time that it is asked, the journal has it.
+    programs = {
+        "patronictl": 'echo "$*" >ordered',
+        "journalctl": '[ -s ordered ] || exit 1; echo "$*" >>asked; [ "$(wc -l <asked)" -lt 3 ] || echo received switchover request',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", ordered], cwd=tmp_path, env={"PATH": path}, check=True, timeout=30)
+    assert (tmp_path / "ordered").read_text().endswith("--leader postgres-2 --candidate postgres-3 --force\n")
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == 3
+    assert re.search(r"--since @\d{10} .*--grep received switchover request", asked[0])
 
 
 def test_an_asynchronous_cluster_needs_nobody_who_confirms_writes_after_a_switchover() -> None:
