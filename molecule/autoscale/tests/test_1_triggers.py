@@ -78,7 +78,7 @@ def test_a_prometheus_query_scales_out_and_in(site: Site, prometheus: str) -> No
     used = 'rate(lxd_cpu_seconds_total{name=~"botserver-.+",mode!~"idle|iowait"}[20s])'
     source = {"name": "lxd-busy", "prometheus": {"url": prometheus, "query": f"100 * sum({used})"}, "timeout": 5.0, "max_age": 60.0}
     rule = {"scale-rule-lxd-busy": 8, "scale-rule-lxd-busy-action": "up"}
-    load = site.load(10, "/api/demo/echo?burn_ms=20")
+    load = site.load(10, "/api/demo/echo?burn_ms=12")  # less than half of what the instance may take, or CPU speaks first
     course = out_and_in(site, load, overrides={**QUIET, "scale-max-instances": 2, **rule}, sources=[source])
     assert "lxd-busy" in course.reason.lower()
     assert (course.grown, course.left, course.requests["failed"]) == ([1, 2], 1, 0), course.requests
