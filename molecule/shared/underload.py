@@ -24,14 +24,18 @@ class RunningLoad:
     process: subprocess.Popen[bytes]
     report: pathlib.Path
 
-    def end(self) -> dict[str, t.Any]:
-        """End it in good order, answers to requests in flight included; returns its report."""
+    def stop(self) -> None:
+        """End it in good order, answers to requests in flight included; one that has ended is left alone."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(timeout=90)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+    def end(self) -> dict[str, t.Any]:
+        """Stop it; returns its report."""
+        self.stop()
         assert self.report.exists(), f"The load ended with {self.process.poll()} and wrote no report."
         return t.cast("dict[str, t.Any]", json.loads(self.report.read_text(encoding="utf-8")))
 
@@ -52,7 +56,7 @@ def running_load(url: str, authority: pathlib.Path, **options: object) -> t.Iter
         try:
             yield running
         finally:
-            running.end()
+            running.stop()
 
 
 @contextlib.contextmanager

@@ -37,7 +37,8 @@ FOLLOW = (
     "import sys, yaml; path, upstream = sys.argv[1:]; said = yaml.safe_load(open(path)); "
     "said['tags'] = {**(said.get('tags') or {}), 'replicatefrom': upstream}; text = yaml.safe_dump(said); open(path, 'w').write(text)"
 )
-#: waits until Patroni has taken the order to hand over the lead; the argument is since when, in seconds of Unix time
+#: waits until Patroni has taken the order to hand over the lead; the argument is since when, in seconds of Unix time. In the instance,
+#: as a switchover has got far by the time that LXD has answered a few questions
 TAKEN = (
     'until journalctl --unit patroni.service --since "@$0" --quiet --grep "received switchover request" | grep --quiet .; '
     "do sleep 0.05; done"
