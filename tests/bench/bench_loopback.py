@@ -13,7 +13,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from ports import free_port
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import site
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy
@@ -56,13 +56,6 @@ def program(name: str, package: str) -> str:
     if found is None:
         pytest.skip(f"This bench needs {name}. Install it (apt install {package}).")
     return found
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Pair(t.NamedTuple):

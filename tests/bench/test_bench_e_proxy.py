@@ -18,7 +18,6 @@ from bench_loopback import (
     answer,
     caddy,
     certificate,
-    free_port,
     made,
     options,
     program,
@@ -27,6 +26,7 @@ from bench_loopback import (
     wrk,
 )
 from bench_results import Record, Result
+from ports import free_port
 
 pytest_plugins = ["bench_fixtures"]
 

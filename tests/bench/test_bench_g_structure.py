@@ -12,8 +12,9 @@ import sys
 import threading
 import typing as t
 
-from bench_loopback import ROOT, ROUTES, botserver, caddy, certificate, free_port, made, options, until_it_answers
+from bench_loopback import ROOT, ROUTES, botserver, caddy, certificate, made, options, until_it_answers
 from bench_results import Record, Result
+from ports import free_port
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, reconcile
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import handlers

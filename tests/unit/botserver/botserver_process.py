@@ -25,13 +25,6 @@ class Answer(t.NamedTuple):
         return t.cast("dict[str, t.Any]", json.loads(self.text))
 
 
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def listens(process: subprocess.Popen[bytes], port: int, what: str, patience: float) -> None:
     """Wait until it does; fails where the process ends before, or does not within so many seconds."""
     with socket.socket() as probe:

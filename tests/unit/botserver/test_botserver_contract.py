@@ -22,7 +22,8 @@ import uuid
 
 import pytest
 import websockets.sync.client
-from botserver_process import Answer, free_port, listens
+from botserver_process import Answer, listens
+from ports import free_port
 
 PROGRAM = pathlib.Path(__file__).parents[3] / "roles" / "botserver" / "files" / "demo_botserver.py"
 REAL = os.environ.get("GB_BOTSERVER_URL", "")

@@ -24,7 +24,8 @@ import typing as t
 import pytest
 import websockets.exceptions
 import websockets.sync.client
-from botserver_process import Answer, free_port
+from botserver_process import Answer
+from ports import free_port
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 

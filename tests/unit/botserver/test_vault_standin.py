@@ -14,7 +14,8 @@ import sys
 import typing as t
 
 import pytest
-from botserver_process import free_port, listens
+from botserver_process import listens
+from ports import free_port
 
 PROGRAM = pathlib.Path(__file__).parents[2] / "real" / "vault_standin.py"
 TABLES = "/v1/secret/data/gbo/tables"

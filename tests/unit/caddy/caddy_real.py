@@ -25,6 +25,7 @@ import typing as t
 
 import pytest
 from caddy_fakes import Call, Upstream, upstream
+from ports import free_port
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Unreachable
@@ -43,13 +44,6 @@ def binary() -> str | None:
 
 
 needs_caddy = pytest.mark.skipif(binary() is None, reason="no Caddy: name one in GB_CADDY_BINARY, or let the role build one")
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind((host, 0))
-        return int(one.getsockname()[1])
 
 
 @functools.cache

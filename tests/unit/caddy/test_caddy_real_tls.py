@@ -15,11 +15,12 @@ import typing as t
 
 import pytest
 from caddy_fakes import Call
-from caddy_real import RealCaddy, binary, configure, free_port, needs_caddy, real_caddy, rendered, slot, until
+from caddy_real import RealCaddy, binary, configure, needs_caddy, real_caddy, rendered, slot, until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from ports import free_port
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import site_tls
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy

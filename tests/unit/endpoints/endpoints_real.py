@@ -27,6 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from ports import free_port
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
@@ -41,13 +42,6 @@ def binary() -> str | None:
     places = f"{os.environ.get('PATH', '')}:/usr/sbin:{BUILT}"
     found = os.environ.get("GB_HAPROXY_BINARY") or shutil.which("haproxy", path=places)
     return found if found and os.access(found, os.X_OK) else None
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on, at any address of loopback."""
-    with socket.socket() as one:
-        one.bind(("0.0.0.0", 0))
-        return int(one.getsockname()[1])
 
 
 @functools.cache

@@ -11,7 +11,8 @@ import subprocess
 import typing as t
 
 import pytest
-from endpoints_real import MEMBERS, Authority, Endpoint, Member, binary, connect, free_port, said
+from endpoints_real import MEMBERS, Authority, Endpoint, Member, binary, connect, said
+from ports import free_port
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
