@@ -4,6 +4,8 @@
 # begins anew where an earlier run was broken off. PYTHON chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# The interpreter that makes .venv anew cannot be the one in it, which make puts first.
+PATH=${PATH//"$PWD/.venv/bin:"/}
 
 stamp=.venv/.made-from
 files=(requirements.txt requirements-test.txt constraints.txt)
