@@ -8,10 +8,14 @@ from __future__ import annotations
 import html
 import itertools
 import json
+import os
+import pathlib
+import shutil
 import subprocess
 import time
 import typing as t
 
+import ansible_runner
 from autoscale_site import INVENTORY, PROJECT, WORK, Site, since
 from scenario import ROOT
 
@@ -120,3 +124,61 @@ def test_cron_can_run_a_tick(site: Site) -> None:
         ["/bin/sh", "-c", line], env=alone, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and "action: hold" in done.stdout, done.stdout + done.stderr
+
+
+class Template:
+    """A job template of AWX or Tower, run as they do, by their runner: nothing but a folder with the project, an inventory that was read
+    before and variables, and LXD through the network with the certificate that control-1 has.
+    """
+
+    def __init__(self, site: Site, folder: pathlib.Path) -> None:
+        self.folder = folder
+        project, credentials, inventory = folder / "project/inventories/yours", folder / "credentials", folder / "inventory/hosts"
+        for one in (project, credentials, inventory.parent):
+            one.mkdir(parents=True)
+        (folder / "project/autoscale.yml").write_text("- import_playbook: generalbots.scaling.autoscale\n")
+        shutil.copy(INVENTORY / "config.csv", project)
+        (folder / "requirements_collections").symlink_to(ROOT / ".build/collections")
+        read = subprocess.run(["ansible-inventory", "-i", str(INVENTORY), "--list"], capture_output=True, text=True, check=True, cwd=ROOT)
+        inventory.write_text(f"#!/usr/bin/env python3\nprint({read.stdout!r})\n")
+        inventory.chmod(0o700)
+        for name in ("lxd.crt", "lxd.key", "lxd-server.crt"):
+            content = site.lxd.read_file("control-1", f"/etc/generalbots/{name}")
+            assert content is not None
+            (credentials / name).touch(0o600)
+            (credentials / name).write_bytes(content)
+        self.variables = {
+            "gb_inventory_dir": "{{ playbook_dir }}/inventories/yours",
+            "gb_lxd_url": "https://127.0.0.1:19443",
+            "gb_lxd_client_cert": str(credentials / "lxd.crt"),
+            "gb_lxd_client_key": str(credentials / "lxd.key"),
+            "gb_lxd_server_cert": str(credentials / "lxd-server.crt"),
+            "gb_decision_log": "",
+            "gb_autoscale_textfile": "",
+            "autoscaler_skip_locked": True,
+        }
+
+    def launch(self, tags: str = "", **survey: t.Any) -> t.Any:
+        """Run it, with job tags and the answers of a survey; returns what its last task said."""
+        environment = {"ANSIBLE_CONFIG": os.devnull, "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "requirements_collections")}
+        done = ansible_runner.run(
+            private_data_dir=str(self.folder),
+            playbook="autoscale.yml",
+            tags=tags,
+            extravars=self.variables | survey,
+            envvars=environment,
+            quiet=True,
+        )
+        assert (done.status, done.rc) == ("successful", 0), done.stdout.read()
+        return [one["event_data"]["res"] for one in done.events if one["event"] == "runner_on_ok"][-1]["msg"]
+
+
+def test_a_job_template_pins_and_ticks(site: Site, tmp_path: pathlib.Path) -> None:
+    site.scale(1)
+    template = Template(site, tmp_path)
+    template.launch("pin", pin="2")  # a survey's answers are text
+    said = template.launch()
+    assert (said["action"], said["set by hand"]["pin"], site.slots()["active"]) == ("out", 2, [1, 2])
+    template.launch("unpin")
+    assert site.remembered()["controls"] == {"pause": None, "pin": None}
+    assert site.remembered()["history"][-1]["action"] == "out"
