@@ -67,6 +67,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec im
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import run
 
+SPEC = LXD_SPEC
+
 
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """The lock and the state as they are."""
@@ -75,7 +77,7 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
 
 def main() -> None:
     """Entry point."""
-    run(LXD_SPEC, body)
+    run(SPEC, body)
 
 
 if __name__ == "__main__":

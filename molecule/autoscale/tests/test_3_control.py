@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import itertools
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -62,18 +61,23 @@ def test_it_ticks_by_itself_and_scales_under_load(site: Site) -> None:
     assert "generalbots_autoscaler_" in (site.lxd.read_file("control-1", "/var/lib/generalbots/gb_autoscale.prom") or b"").decode()
 
 
-def test_a_tick_that_changes_nothing_takes_no_more_than_three_seconds(site: Site) -> None:
-    """The start of Ansible included, in a container; the best of three, as the machine has other work as well."""
+def test_a_tick_that_changes_nothing_costs_a_few_starts_of_ansible(site: Site) -> None:
+    """Against an empty playbook there, in turns; the best of three of each, as the machine has other work as well."""
     site.scale(1)
     site.run()
-    before, took = len(ticks(site)), []
+    before, took = len(ticks(site)), {"tick": 60.0, "start": 60.0}
+    empty = (
+        "echo '[{hosts: localhost, gather_facts: false}]' >/tmp/empty.yml; /opt/gb/venv/bin/ansible-playbook -i localhost, /tmp/empty.yml"
+    )
+    ways = {"tick": ("systemctl", "start", "gb-autoscale.service"), "start": ("sh", "-c", empty)}
     for _ in range(3):
-        begun = time.monotonic()
-        site.inside("control-1", "systemctl", "start", "gb-autoscale.service")
-        took.append(since(begun))
+        for way, command in ways.items():
+            begun = time.monotonic()
+            site.inside("control-1", *command)
+            took[way] = min(took[way], since(begun))
     assert [one["action"] for one in ticks(site)[before:]] == ["hold"] * 3
-    print(f"ticks took {', '.join(f'{one:.2f}' for one in took)} s")
-    assert min(took) <= 3.0, took
+    print(f"a tick took {took['tick']:.2f} s, an empty playbook {took['start']:.2f} s")
+    assert took["tick"] <= 4 * took["start"], took
 
 
 def test_the_report_tells_what_control_1_decided(site: Site) -> None:
@@ -136,6 +140,7 @@ class Template:
         project, credentials, inventory = folder / "project/inventories/yours", folder / "credentials", folder / "inventory/hosts"
         for one in (project, credentials, inventory.parent):
             one.mkdir(parents=True)
+        (folder / "project/ansible.cfg").touch()
         (folder / "project/autoscale.yml").write_text("- import_playbook: generalbots.scaling.autoscale\n")
         shutil.copy(INVENTORY / "config.csv", project)
         (folder / "requirements_collections").symlink_to(ROOT / ".build/collections")
@@ -160,7 +165,10 @@ class Template:
 
     def launch(self, tags: str = "", **survey: t.Any) -> t.Any:
         """Run it, with job tags and the answers of a survey; returns what its last task said."""
-        environment = {"ANSIBLE_CONFIG": os.devnull, "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "requirements_collections")}
+        environment = {
+            "ANSIBLE_CONFIG": str(self.folder / "project/ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "requirements_collections"),
+        }
         done = ansible_runner.run(
             private_data_dir=str(self.folder),
             playbook="autoscale.yml",
@@ -181,4 +189,3 @@ def test_a_job_template_pins_and_ticks(site: Site, tmp_path: pathlib.Path) -> No
     assert (said["action"], said["set by hand"]["pin"], site.slots()["active"]) == ("out", 2, [1, 2])
     template.launch("unpin")
     assert site.remembered()["controls"] == {"pause": None, "pin": None}
-    assert site.remembered()["history"][-1]["action"] == "out"
