@@ -34,9 +34,11 @@ venv: ## make .venv from the pinned requirements (every target does it on demand
 demo: venv ## bring up a small fleet on this host, put it under load, watch it grow and shrink
 	@$(STEP) demo $(BIN)/python tools/demo.py
 
-test: venv ## lint + unit + sanity + molecule on real containers
+# The first two keep one core each.
+test: venv ## lint + sanity + unit + molecule on real containers
 	@rm -f $(REPORT)
-	@GB_TEST_REPORT=$(REPORT) $(MAKE) --no-print-directory lint caddy programs unit sanity molecule
+	@GB_TEST_REPORT=$(REPORT) $(MAKE) --no-print-directory --jobs 2 --output-sync=line lint sanity
+	@GB_TEST_REPORT=$(REPORT) $(MAKE) --no-print-directory caddy programs unit molecule
 	@$(BIN)/python tools/summary.py $(REPORT)
 
 lint: venv ## style, types, documentation, changelog, generated pages
