@@ -37,6 +37,11 @@ class ArgumentSpec:
             mutually_exclusive=[*self.mutually_exclusive, *other.mutually_exclusive],
         )
 
+    def arguments(self) -> dict[str, t.Any]:
+        """It as AnsibleModule and ArgumentSpecValidator take it."""
+        rules = {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self) if field.name != "options"}
+        return {"argument_spec": dict(self.options), **rules}
+
 
 def run(spec: ArgumentSpec, body: Body, *, supports_check_mode: bool = True) -> None:
     """Parse the arguments, call ``body(module)``, and exit with what it returns.
@@ -44,14 +49,7 @@ def run(spec: ArgumentSpec, body: Body, *, supports_check_mode: bool = True) -> 
     ``body`` returns the result; it holds ``changed`` unless the module only reads. Every
     :class:`~.errors.ScalingError` becomes one ``fail_json`` with its text and details.
     """
-    module = AnsibleModule(
-        argument_spec=dict(spec.options),
-        required_if=list(spec.required_if),
-        required_one_of=list(spec.required_one_of),
-        required_together=list(spec.required_together),
-        mutually_exclusive=list(spec.mutually_exclusive),
-        supports_check_mode=supports_check_mode,
-    )
+    module = AnsibleModule(**spec.arguments(), supports_check_mode=supports_check_mode)
     try:
         result = dict(body(module))
     except ScalingError as error:

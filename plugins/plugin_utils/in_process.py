@@ -20,6 +20,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
+from ansible.parsing.ajson import AnsibleJSONEncoder
 from ansible.plugins.action.normal import ActionModule as Normal
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
@@ -45,15 +46,7 @@ def called(module: types.ModuleType, arguments: t.Mapping[str, t.Any], *, check:
 
     :param module: has ``SPEC``, and ``body``, which uses of its argument no more than :class:`InTask` has
     """
-    spec = module.SPEC
-    validator = ArgumentSpecValidator(
-        dict(spec.options),
-        mutually_exclusive=list(spec.mutually_exclusive),
-        required_together=list(spec.required_together),
-        required_one_of=list(spec.required_one_of),
-        required_if=list(spec.required_if),
-    )
-    validated = validator.validate(arguments)
+    validated = ArgumentSpecValidator(**module.SPEC.arguments()).validate(arguments)
     if validated.error_messages:
         return {"failed": True, "msg": validated.errors.msg}
     task = InTask(validated.validated_parameters, check)
@@ -76,8 +69,8 @@ class InProcess(Normal):
         """Call the module, or have it run as any other where it would run elsewhere or as somebody else."""
         if not self._is_here(task_vars or {}):
             return t.cast("Json", super().run(tmp, task_vars))
-        # As a module has them: plain values, without what Ansible notes of where each comes from.
-        arguments = json.loads(json.dumps(self._task.args))
+        # As a module has them: plain values, dates as text, without what Ansible notes of where each comes from.
+        arguments = json.loads(json.dumps(self._task.args, cls=AnsibleJSONEncoder))
         return called(self.module, arguments, check=self._task.check_mode)
 
     def _is_here(self, variables: Json) -> bool:

@@ -120,7 +120,10 @@ def test_a_module_runs_elsewhere_where_the_task_says_so(
 
 
 def test_a_playbook_hears_the_same_wherever_a_module_runs(tmp_path: pathlib.Path) -> None:
-    asked = {"ports": [{"address": "127.0.0.1", "port": 1}, {"address": "localhost", "port": 2, "variable": "gb_port"}]}
+    asked = {
+        "ports": [{"address": "127.0.0.1", "port": 1}, {"address": "localhost", "port": 2, "variable": "gb_port"}],
+        "project": "{{ '2026-01-01' | to_datetime('%Y-%m-%d') }}",
+    }
     tasks: list[dict[str, t.Any]] = []
     for number, environment in enumerate(({}, {"GB_ELSEWHERE": "1"})):
         ask = {"generalbots.scaling.host_ports_info": asked, "register": f"way_{number}", "ignore_errors": True}
