@@ -19,11 +19,12 @@ check "ruff format" "$bin/ruff" format --check .
 check mypy tools/types.sh
 check yamllint "$bin/yamllint" --strict .
 check ansible-lint "$bin/ansible-lint" --offline --strict
-# In the checkout it would copy .venv along, and only from a git repository of its own does it take what .build holds.
-check "copy for antsibull-docs" "$bin/python" tools/sanity.py --prepare
-check antsibull-docs env ANSIBLE_COLLECTIONS_PATH="$PWD/.build/sanity" \
+# In the checkout it would copy .venv along, and only from a git repository of its own does it take what .build holds. The copy
+# of ansible-test stays untouched: it may be in use.
+check "copy for antsibull-docs" "$bin/python" tools/sanity.py --copy .build/antsibull
+check antsibull-docs env ANSIBLE_COLLECTIONS_PATH="$PWD/.build/antsibull" \
     "$bin/antsibull-docs" lint-collection-docs --plugin-docs --validate-collection-refs=dependent \
-    .build/sanity/ansible_collections/generalbots/scaling
+    .build/antsibull/ansible_collections/generalbots/scaling
 check antsibull-changelog "$bin/antsibull-changelog" lint
 check "generated pages" "$bin/python" tools/docs.py --check
 

@@ -6,7 +6,8 @@
 The tool wants to stand in ``ansible_collections/<namespace>/<name>``, fetches pip's bootstrap script from its
 project's server, and drops pip's environment variables. So it gets a copy under .build, and a home folder there that
 holds a bootstrap script which takes the pip that Python brings, and this machine's pip settings as a file.
-Arguments are passed on: ``tools/sanity.py --test pep8``. With ``--prepare`` the copy is laid and nothing is run.
+Arguments are passed on: ``tools/sanity.py --test pep8``. With ``--copy FOLDER`` such a copy is laid there for another
+tool, which may run at the same time, and nothing is run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import sys
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 PLACE = CHECKOUT / ".build" / "sanity"
-COPY = PLACE / "ansible_collections" / "generalbots" / "scaling"
+COLLECTION = pathlib.Path("ansible_collections", "generalbots", "scaling")
 HOME = PLACE / "home"
 # Not content of a collection but programs beside it; ruff and mypy check them, and the demo botserver has its own rules.
 LEFT_OUT = ("tests/*.py", "tests/unit/*", "tests/bench/*", "tools/*", "molecule/*", "roles/*/files/*.py", "conftest.py")
@@ -61,14 +62,19 @@ def pip_settings(listing: str) -> str:
     return "[global]\n" + "".join(f"{option} = {value}\n" for option, value in sorted(found.items()))
 
 
-def copy_sources() -> None:
-    """Lay the sources anew, as a repository of their own: so ansible-test tests these files and no others."""
-    shutil.rmtree(COPY, ignore_errors=True)
+def copy_sources(place: pathlib.Path) -> pathlib.Path:
+    """Lay the sources anew in a collection path, as a repository of their own: so only these files are tested.
+
+    Returns the folder of the copy.
+    """
+    copy = place / COLLECTION
+    shutil.rmtree(copy, ignore_errors=True)
     for name in sources():
-        (COPY / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(CHECKOUT / name, COPY / name, follow_symlinks=False)
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, copy / name, follow_symlinks=False)
     for command in (["init", "--quiet"], ["add", "--all"]):
-        subprocess.run(["git", *command], cwd=COPY, check=True)
+        subprocess.run(["git", *command], cwd=copy, check=True)
+    return copy
 
 
 def prepare_home() -> None:
@@ -84,9 +90,11 @@ def prepare_home() -> None:
 
 def main() -> int:
     """Prepare, run, and return ansible-test's exit status."""
-    copy_sources()
-    if sys.argv[1:] == ["--prepare"]:
+    if sys.argv[1:2] == ["--copy"]:
+        (folder,) = sys.argv[2:]
+        copy_sources(pathlib.Path(folder).absolute())
         return 0
+    copy = copy_sources(PLACE)
     prepare_home()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     command = ["ansible-test", "sanity", "--color", "no", "--python", version]
@@ -94,7 +102,7 @@ def main() -> int:
     # The link to the checkout that other tools use would make the collection stand in two places.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
     environment |= {"HOME": str(HOME), "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run([*command, *sys.argv[1:]], cwd=COPY, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+    return subprocess.run([*command, *sys.argv[1:]], cwd=copy, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 if __name__ == "__main__":

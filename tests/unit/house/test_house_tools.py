@@ -100,6 +100,16 @@ def test_sanity_tests_the_sources_and_only_those() -> None:
     assert [name for name in names if name.startswith((".venv/", ".build/", "tests/unit/", "tools/"))] == []
 
 
+def test_a_copy_for_another_tool_leaves_the_one_under_test_alone(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["sanity.py", "--copy", str(tmp_path / "own")])
+    monkeypatch.setattr(sanity, "PLACE", tmp_path / "used")
+    in_use = tmp_path / "used" / sanity.COLLECTION
+    in_use.mkdir(parents=True)
+    assert sanity.main() == 0
+    assert (tmp_path / "own" / sanity.COLLECTION / "galaxy.yml").read_bytes() == (ROOT / "galaxy.yml").read_bytes()
+    assert in_use.is_dir()
+
+
 def test_sanity_ignores_nothing() -> None:
     assert [path.name for path in (ROOT / "tests" / "sanity").glob("ignore-*.txt") if path.read_text(encoding="utf-8").strip()] == []
 
