@@ -20,7 +20,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.module import 
 from ansible_collections.generalbots.scaling.plugins.plugin_utils.in_process import InProcess, called
 
 COLLECTION = "ansible_collections.generalbots.scaling.plugins"
-ACTIONS = sorted(path.stem for path in (pathlib.Path(__file__).parents[3] / "plugins/action").glob("*.py"))
+FOLDER = pathlib.Path(__file__).parents[3] / "plugins/action"
+ACTIONS = sorted(path.stem for path in FOLDER.glob("*.py") if "class ActionModule(InProcess)" in path.read_text(encoding="utf-8"))
 SPEC = ArgumentSpec(
     options={
         "name": {"type": "str", "required": True},

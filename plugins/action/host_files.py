@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Places several files with one look at the host; see the documentation of the module of this name.
+
+What has to be done is done by Ansible's own copy and file, one call for each. Whatever the look cannot tell (links, permissions in words,
+a folder that cannot be read) is left to them as well: they change nothing where nothing is to be changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.text.converters import to_bytes
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
+from ansible.utils.hashing import secure_hash, secure_hash_s
+
+Json = dict[str, t.Any]
+
+SOURCES = ("content", "src", "template")
+FILE = {
+    "dest": {"type": "path", "required": True},
+    "content": {"type": "str"},
+    "src": {"type": "path"},
+    "template": {"type": "path"},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "mode": {"type": "str"},
+    "validate": {"type": "str"},
+    "secret": {"type": "bool", "default": False},
+}
+SPEC = {"files": {"type": "list", "elements": "dict", "required": True, "options": FILE, "mutually_exclusive": [SOURCES]}}
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What a file or folder is on a host, as far as it is managed; ``checksum`` (SHA-1, as the look tells it) is None of a folder."""
+
+    owner: str
+    group: str
+    mode: str
+    checksum: str | None
+
+
+def states(found: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, State]:
+    """By path the state of each plain file and folder among what ``ansible.builtin.find`` returns."""
+    plain = (one for one in found if one["isdir"] or one["isreg"])
+    return {one["path"]: State(one["pw_name"], one["gr_name"], one["mode"], one.get("checksum")) for one in plain}
+
+
+class ActionModule(ActionBase):
+    """Compares, and hands on what differs."""
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp: t.Any = None, task_vars: Json | None = None) -> Json:
+        """Returns the paths that were not as they should be, and what changed in them."""
+        result: Json = super().run(tmp, task_vars)
+        _validation, arguments = self.validate_argument_spec(argument_spec=SPEC)
+        wanted = [self._finished(one, task_vars or {}) for one in arguments["files"]]
+        there = self._look([one["dest"] for one in wanted], task_vars)
+        result.update(changed=False, placed=[], diff=[])
+        for one in wanted:
+            if there.get(one["dest"]) == State(one["owner"], one["group"], one["mode"], self._checksum(one)):
+                continue
+            done = self._place(one, task_vars)
+            if done.get("failed"):
+                return {**result, "failed": True, "msg": f"{one['dest']}: {done.get('msg', 'it could not be placed')}"}
+            if done.get("changed"):
+                changes = done.get("diff") or []
+                result["diff"] += changes if isinstance(changes, list) else [changes]
+                result["placed"].append(one["dest"])
+                result["changed"] = True
+        return result
+
+    def _finished(self, one: Json, variables: Json) -> Json:
+        """With its permissions, and the text of its template as content."""
+        if not pathlib.PurePosixPath(one["dest"]).is_absolute():
+            raise AnsibleActionFail(f"files: dest is {one['dest']!r}; give an absolute path. Nothing was changed.")
+        if one["template"] is not None:
+            lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+            one["content"] = lookup.run([one["template"]], variables)[0]
+        if one["src"] is not None:
+            one["src"] = self._find_needle("files", one["src"])
+        folder = all(one[source] is None for source in SOURCES)
+        return {**one, "mode": one["mode"] or ("0755" if folder else "0644"), "folder": folder}
+
+    def _checksum(self, one: Json) -> str | None:
+        if one["folder"]:
+            return None
+        # A file that is vaulted has the content that it has on the host.
+        hashed = secure_hash_s(to_bytes(one["content"])) if one["src"] is None else secure_hash(self._loader.get_real_file(one["src"]))
+        return t.cast("str | None", hashed)
+
+    def _look(self, paths: t.Sequence[str], variables: Json | None) -> dict[str, State]:
+        places = [pathlib.PurePosixPath(path) for path in paths]
+        arguments = {
+            "paths": sorted({str(place.parent) for place in places}),
+            "patterns": sorted({place.name for place in places}),
+            "file_type": "any",
+            "hidden": True,
+            "get_checksum": True,
+            "checksum_algorithm": "sha1",
+        }
+        found = self._execute_module("ansible.builtin.find", module_args=arguments, task_vars=variables)
+        if found.get("failed"):
+            raise AnsibleActionFail(f"cannot see what is there: {found.get('msg')}", result=found)
+        return states(found["files"])
+
+    def _place(self, one: Json, variables: Json | None) -> Json:
+        attributes = {name: one[name] for name in ("owner", "group", "mode")}
+        if one["folder"]:
+            return t.cast(
+                "Json",
+                self._execute_module(
+                    "ansible.builtin.file", module_args={"path": one["dest"], "state": "directory", **attributes}, task_vars=variables
+                ),
+            )
+        task = self._task.copy()
+        task.args = {"dest": one["dest"], **attributes}
+        task.args |= {"content": one["content"]} if one["src"] is None else {"src": one["src"]}
+        if one["validate"]:
+            task.args["validate"] = one["validate"]
+        if one["secret"]:
+            task.diff = False
+        copy = self._shared_loader_obj.action_loader.get(
+            "ansible.legacy.copy",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        return t.cast("Json", copy.run(task_vars=variables))

@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the generalbots.scaling contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several files with one look: what is not as it should be is placed, and nothing else is touched."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import json
+import os
+import pathlib
+import stat
+import subprocess
+import typing as t
+
+import pytest
+
+OWN = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
+SECRET = "not to be shown"
+TEMPLATE = "{% if true %}\nfor {{ who }}\n{% endif %}\n"
+#: by name: what is wanted of the file, and what it then is
+WANTED: dict[str, tuple[dict[str, t.Any], str]] = {
+    "folder/content": ({"content": "{{ who }}\n", "mode": "0600"}, "you\n"),
+    "folder/empty": ({"content": ""}, ""),
+    "folder/number": ({"content": "{{ 1 + 1 }}"}, "2"),
+    "folder/json": ({"content": '{"a": [1, "b"]}\n'}, '{"a": [1, "b"]}\n'),
+    "folder/copied": ({"src": "copied"}, "as it is: {{ who }}\n"),
+    "folder/template": ({"template": "greeting.j2"}, "for you\n"),
+    "folder/secret": ({"content": SECRET, "secret": True, "mode": "0600"}, SECRET),
+    "folder/.hidden [1]*": ({"content": "odd\n"}, "odd\n"),
+    "folder/valid": ({"content": "good\n", "validate": "grep -q good %s"}, "good\n"),
+}
+
+
+class Played(t.NamedTuple):
+    status: int
+    said: str
+    placed: list[str]
+
+
+class Host:
+    """A folder that stands for a host, and a role of two files in another."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.root = folder / "host"
+        self.root.mkdir()
+        self.folder = folder
+        for name, text in {"files/copied": "as it is: {{ who }}\n", "templates/greeting.j2": TEMPLATE}.items():
+            path = folder / "roles" / "some" / name
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
+        self.files = [{"dest": str(self.root / "folder"), "mode": "0750", **OWN}]
+        self.files += [{"dest": str(self.root / name), **options, **OWN} for name, (options, _content) in WANTED.items()]
+
+    def play(self, *arguments: str, files: list[dict[str, t.Any]] | None = None) -> Played:
+        """One run of the role with the files; by default all of them."""
+        task = {"generalbots.scaling.host_files": {"files": files or self.files}, "register": "done", "notify": "Tell"}
+        tasks = self.folder / "roles/some/tasks/main.yml"
+        tasks.parent.mkdir(exist_ok=True)
+        tell = {"ansible.builtin.debug": {"msg": "placed={{ done.placed | to_json }}"}}
+        tasks.write_text(json.dumps([task, tell]))
+        handlers = self.folder / "roles/some/handlers/main.yml"
+        handlers.parent.mkdir(exist_ok=True)
+        handlers.write_text(json.dumps([{"name": "Tell", "ansible.builtin.debug": {"msg": "handler was called"}}]))
+        play = {"hosts": "localhost", "gather_facts": False, "vars": {"who": "you"}, "roles": ["some"]}
+        (self.folder / "play.json").write_text(json.dumps([play]))
+        argv = ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
+        environment = {**os.environ, "ANSIBLE_ROLES_PATH": str(self.folder / "roles"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        run = subprocess.run(
+            [*argv, str(self.folder / "play.json"), *arguments], capture_output=True, text=True, check=False, env=environment
+        )
+        said = run.stdout + run.stderr
+        listed = [line.split("placed=", 1)[1].rstrip().rstrip('"').replace('\\"', '"') for line in said.splitlines() if "placed=[" in line]
+        return Played(run.returncode, said, [pathlib.Path(path).name for path in json.loads(listed[0])] if listed else [])
+
+    def state(self) -> dict[str, tuple[int, int, bytes]]:
+        """Permissions, inode and content of everything there."""
+        found = {}
+        for path in sorted(self.root.rglob("*")):
+            about = path.lstat()
+            content = path.read_bytes() if path.is_file() else b""
+            found[str(path.relative_to(self.root))] = (stat.S_IMODE(about.st_mode), about.st_ino, content)
+        return found
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_what_is_wanted_is_predicted_placed_and_then_left_alone(host: Host) -> None:
+    names = ["folder", *(pathlib.Path(name).name for name in WANTED)]
+    foreseen = host.play("--check", "--diff")
+    assert (foreseen.status, foreseen.placed) == (0, names), foreseen.said
+    assert host.state() == {}
+    made = host.play("--diff")
+    assert (made.status, made.placed) == (0, names), made.said
+    assert "handler was called" in made.said
+    state = host.state()
+    assert {name: content.decode() for name, (_mode, _inode, content) in state.items() if name != "folder"} == {
+        name: content for name, (_options, content) in WANTED.items()
+    }
+    modes = {name: f"{mode:04o}" for name, (mode, _inode, _content) in state.items()}
+    assert (modes["folder"], modes["folder/content"], modes["folder/template"]) == ("0750", "0600", "0644")
+    for said in (foreseen.said, made.said):
+        assert "+for you" in said
+        assert SECRET not in said
+    again = host.play("--diff")
+    assert (again.status, again.placed) == (0, [])
+    assert "handler was called" not in again.said
+    assert host.state() == state
+
+
+def test_only_what_differs_is_placed(host: Host) -> None:
+    host.play()
+    state = host.state()
+    (host.root / "folder").chmod(0o755)
+    (host.root / "folder/content").chmod(0o644)
+    (host.root / "folder/template").write_text("for me\n")
+    (host.root / "folder/copied").unlink()
+    foreseen = host.play("--check")
+    done = host.play()
+    assert foreseen.placed == done.placed == ["folder", "content", "copied", "template"], foreseen.said + done.said
+    now = host.state()
+    assert {name: (mode, content) for name, (mode, _inode, content) in now.items()} == {
+        name: (mode, content) for name, (mode, _inode, content) in state.items()
+    }
+    assert [name for name in now if now[name][1] != state[name][1]] == ["folder/copied", "folder/template"]
+
+
+def test_a_file_that_is_not_valid_is_named_and_what_is_there_stays(host: Host) -> None:
+    host.play()
+    state = host.state()
+    bad = {"dest": str(host.root / "folder/valid"), "content": "bad\n", "validate": "grep -q good %s", **OWN}
+    run = host.play(files=[bad])
+    assert run.status == 2
+    assert f"{host.root}/folder/valid: failed to validate" in run.said
+    assert host.state() == state
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dest": "folder/x", "content": "x"}, "files: dest is 'folder/x'; give an absolute path. Nothing was changed."),
+        ({"dest": "/nowhere/x", "content": "x", "src": "copied"}, "parameters are mutually exclusive: content|src|template found in files"),
+        ({"dest": "/nowhere/x", "template": "none.j2"}, "none.j2"),
+        ({"dest": "/nowhere/x", "src": "none"}, "Could not find or access 'none'"),
+        ({"dest": "/nowhere/x", "conten": "x"}, "conten. Supported parameters include"),
+    ],
+    ids=["a path that is relative", "two sources", "no such template", "no such file", "an option that is none"],
+)
+def test_bad_options_are_refused_before_anything_is_placed(host: Host, options: dict[str, t.Any], said: str) -> None:
+    run = host.play(files=[{"dest": str(host.root / "first"), **OWN}, options])
+    assert run.status == 2
+    assert said in run.said
+    assert host.state() == {}
