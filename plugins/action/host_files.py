@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
         result: Json = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=SPEC)
         wanted = [self._finished(one, task_vars or {}) for one in arguments["files"]]
-        there = self._look([one["dest"] for one in wanted], task_vars)
+        there = self._look([one["dest"] for one in wanted], task_vars) if wanted else {}
         result.update(changed=False, placed=[], diff=[])
         for one in wanted:
             if there.get(one["dest"]) == State(one["owner"], one["group"], one["mode"], self._checksum(one)):

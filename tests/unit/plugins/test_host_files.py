@@ -55,7 +55,7 @@ class Host:
 
     def play(self, *arguments: str, files: list[dict[str, t.Any]] | None = None) -> Played:
         """One run of the role with the files; by default all of them."""
-        task = {"generalbots.scaling.host_files": {"files": files or self.files}, "register": "done", "notify": "Tell"}
+        task = {"generalbots.scaling.host_files": {"files": self.files if files is None else files}, "register": "done", "notify": "Tell"}
         tasks = self.folder / "roles/some/tasks/main.yml"
         tasks.parent.mkdir(exist_ok=True)
         tell = {"ansible.builtin.debug": {"msg": "placed={{ done.placed | to_json }}"}}
@@ -109,6 +109,7 @@ def test_what_is_wanted_is_predicted_placed_and_then_left_alone(host: Host) -> N
     again = host.play("--diff")
     assert (again.status, again.placed) == (0, [])
     assert "handler was called" not in again.said
+    assert host.play(files=[]).placed == []
     assert host.state() == state
 
 
