@@ -13,12 +13,27 @@ from data_tier import ASK, MEMBERS, Tier, changes
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
 
+#: prints how often Patroni asks PostgreSQL for its parameters when it needs them twice
+ASKED = """
+from patroni.postgresql import Postgresql
+asked = []
+of_nothing = Postgresql.__new__(Postgresql)
+of_nothing._get_gucs = lambda: asked.append("once more") or {"port"}
+assert of_nothing.available_gucs == of_nothing.available_gucs == {"port"}
+print(len(asked))
+"""
+
 
 def test_one_leads_and_two_follow_one_of_them_synchronously(tier: Tier) -> None:
     members = tier.cluster("postgres-1")["members"]
     assert sorted(member["name"] for member in members) == list(MEMBERS)
     assert sorted(member["role"] for member in members) == ["leader", "replica", "sync_standby"]
     assert tier.sql(tier.leader(), "select count(*) from pg_stat_replication where state = 'streaming'") == "2"
+
+
+def test_patroni_asks_once_which_parameters_postgresql_has(tier: Tier) -> None:
+    """Thirty questions stood between a lost leader and the next one's first write."""
+    assert tier.run("postgres-1", "/opt/patroni/bin/python", "-c", ASKED) == "1"
 
 
 def test_check_mode_predicts_that_nothing_changes(tier: Tier) -> None:
