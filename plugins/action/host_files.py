@@ -14,7 +14,6 @@ import pathlib
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.text.converters import to_bytes
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible.utils.hashing import secure_hash, secure_hash_s
@@ -81,19 +80,20 @@ class ActionModule(ActionBase):
         """With its permissions, and the text of its template as content."""
         if not pathlib.PurePosixPath(one["dest"]).is_absolute():
             raise AnsibleActionFail(f"files: dest is {one['dest']!r}; give an absolute path. Nothing was changed.")
+        folder = all(one[source] is None for source in SOURCES)
+        finished = {**one, "folder": folder, "mode": one["mode"] or ("0755" if folder else "0644")}
         if one["template"] is not None:
             lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
-            one["content"] = lookup.run([one["template"]], variables)[0]
+            finished["content"] = lookup.run([one["template"]], variables)[0]
         if one["src"] is not None:
-            one["src"] = self._find_needle("files", one["src"])
-        folder = all(one[source] is None for source in SOURCES)
-        return {**one, "mode": one["mode"] or ("0755" if folder else "0644"), "folder": folder}
+            finished["src"] = self._find_needle("files", one["src"])
+        return finished
 
     def _checksum(self, one: Json) -> str | None:
         if one["folder"]:
             return None
         # A file that is vaulted has the content that it has on the host.
-        hashed = secure_hash_s(to_bytes(one["content"])) if one["src"] is None else secure_hash(self._loader.get_real_file(one["src"]))
+        hashed = secure_hash_s(one["content"]) if one["src"] is None else secure_hash(self._loader.get_real_file(one["src"]))
         return t.cast("str | None", hashed)
 
     def _look(self, paths: t.Sequence[str], variables: Json | None) -> dict[str, State]:
@@ -114,12 +114,8 @@ class ActionModule(ActionBase):
     def _place(self, one: Json, variables: Json | None) -> Json:
         attributes = {name: one[name] for name in ("owner", "group", "mode")}
         if one["folder"]:
-            return t.cast(
-                "Json",
-                self._execute_module(
-                    "ansible.builtin.file", module_args={"path": one["dest"], "state": "directory", **attributes}, task_vars=variables
-                ),
-            )
+            arguments = {"path": one["dest"], "state": "directory", **attributes}
+            return t.cast("Json", self._execute_module("ansible.builtin.file", module_args=arguments, task_vars=variables))
         task = self._task.copy()
         task.args = {"dest": one["dest"], **attributes}
         task.args |= {"content": one["content"]} if one["src"] is None else {"src": one["src"]}
