@@ -1,11 +1,13 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parts of roles that others include: whether the inventory lists what was brought up."""
+"""Parts of roles that others include: whether the inventory lists what was brought up, whether a run reaches the instances, and whether
+what is to be published is whole."""
 
 from __future__ import annotations
 
 import json
+import pathlib
 import subprocess
 import typing as t
 
@@ -54,3 +56,43 @@ def test_an_inventory_that_lacks_what_was_brought_up_is_refused(refusals: dict[s
     said = BROUGHT_UP[case][1]
     assert (case in refusals) == bool(said)
     assert said in refusals.get(case, "")
+
+
+def run_play(folder: pathlib.Path, tasks: list[dict[str, t.Any]], *options: str) -> subprocess.CompletedProcess[str]:
+    """A play on localhost of an inventory that has a proxy as well."""
+    hosts = {"localhost": {}, "proxy-1": {}}
+    (folder / "hosts.json").write_text(json.dumps({"all": {"vars": SHARED, "hosts": hosts}}))
+    (folder / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    argv = ["ansible-playbook", "-i", str(folder / "hosts.json"), str(folder / "play.json"), *options]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("limit", ["", "all", "localhost,proxy-1", "all:!proxy-1", "localhost,*"])
+def test_a_limit_within_which_instances_are_is_accepted(tmp_path: pathlib.Path, limit: str) -> None:
+    done = run_play(tmp_path, [include("gb", "limit")], *(("--limit", limit) if limit else ()))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_limit_that_ansible_pull_sets_is_refused(tmp_path: pathlib.Path) -> None:
+    done = run_play(tmp_path, [include("gb", "limit")], "--limit", "localhost,all-in-one,127.0.0.1")
+    assert done.returncode == 2
+    said = " ".join(done.stdout.split())
+    assert "limited to localhost,all-in-one,127.0.0.1, which leaves out every instance" in said and "give it --limit all" in said
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("", "bake-caddy failed while it was baked, as said above. No image was published. Run again: it goes on from here."),
+        ("localhost", "left out of this run, or failed in it: it is limited to localhost. No image was published. Run without --limit"),
+    ],
+    ids=["one failed", "left out"],
+)
+def test_an_image_that_was_not_baked_to_its_end_is_not_published(tmp_path: pathlib.Path, limit: str, said: str) -> None:
+    """One of two was. What asks LXD would come after it, and there is none of that project."""
+    golden = {name: {"version": "1", "missing": True, "due": True} for name in ("caddy", "etcd")}
+    whole = {"ansible.builtin.add_host": {"name": "bake-etcd", "groups": ["gb_bake_whole"]}}
+    done = run_play(tmp_path, [whole, include("image", "publish", image_golden=golden)], *(("--limit", limit) if limit else ()))
+    assert done.returncode == 2
+    assert said in " ".join(done.stdout.split())
+    assert "Stop what was baked" not in done.stdout
