@@ -155,8 +155,9 @@ def _stabilisation(view: View, proposal: Proposal) -> Verdict | None:
         return Verdict(view.current, f"only {known:.0f} s of the last {window:.0f} s are known")
     at, need = max(past, key=lambda item: item[1])
     size = -int(-(need - 1e-9) // 1)
-    were = "was" if size == 1 else "were"
-    why = f"{instances(size)} {were} needed {view.facts.time - at:.0f} s ago, within the last {window:.0f} s"
+    were, ago = "was" if size == 1 else "were", view.facts.time - at
+    when = "within" if ago <= window else "at the check before"
+    why = f"{instances(size)} {were} needed {ago:.0f} s ago, {when} the last {window:.0f} s"
     return Verdict(min(size, view.current), why)
 
 

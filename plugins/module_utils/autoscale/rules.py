@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Direction, StepRule
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import Demand
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import LEVEL, Demand
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import instances, slots_words, why_unknown
 
@@ -158,7 +158,8 @@ def _steps(view: View, direction: Direction) -> list[StepRule]:
 def demand_words(demand: Demand) -> str:
     """A demand in words and numbers: what is measured, and what is expected of it."""
     metric = demand.metric
-    parts = [f"{metric.number(demand.level)} now"]
+    when = "now" if demand.level == demand.now else f"over {LEVEL:.0f} s"
+    parts = [f"{metric.number(demand.level)} {when}"]
     if demand.saturated:
         parts.append("at its limit and taken for more")
     if demand.trend:

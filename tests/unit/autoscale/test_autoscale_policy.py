@@ -19,6 +19,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
     Facts,
     History,
     Limit,
+    Load,
     Metric,
     StepRule,
 )
@@ -306,7 +307,15 @@ def test_reason_of_a_held_step_names_the_guard_in_words() -> None:
 
 def test_reason_of_a_smaller_step_says_what_made_it_smaller() -> None:
     reason = make(even(4, cpu=10.0), calm(2.5)).reason
-    assert "drain slot 4, 4 to 3 instances (not 1: 3 instances were needed 330 s ago, within the last 300 s); " in reason
+    assert "drain slot 4, 4 to 3 instances (not 1: 3 instances were needed 330 s ago, at the check before the last 300 s); " in reason
+    reason = make(even(4, cpu=10.0), dataclasses.replace(calm(0.5), needs=((NOW - 330, 0.5), (NOW - 60, 2.5)))).reason
+    assert "3 instances were needed 60 s ago, within the last 300 s" in reason
+
+
+def test_a_level_says_over_how_long_it_is_the_mean() -> None:
+    before = Load(NOW - 15, {"cpu": 300.0})
+    reason = make(even(2, cpu=90.0), dataclasses.replace(calm(2.0), loads=(before,))).reason
+    assert "CPU 90 % of 70 % (in all 240 % over 30 s" in reason
 
 
 def test_a_step_from_the_future_cools_for_its_cooldown_and_no_longer() -> None:
