@@ -16,7 +16,7 @@ from replay_model import Fleet, Result, capacity_of
 from replay_model import replay as run
 from replay_policies import default, hpa, nomad, ours, script, static
 from replay_svg import drawing
-from replay_traces import SHAPES, UNSEEN, made, read
+from replay_traces import KINDS, SHAPES, UNSEEN, Shape, drawn, made, read, traced
 
 STEP_UP = [5.0] * 40 + [100.0] * 400
 
@@ -153,6 +153,24 @@ def test_made_traces_are_the_same_for_the_same_seed() -> None:
     assert made("noise", 1, 0.01) == made("noise", 1, 0.01) != made("noise", 2, 0.01)
 
 
+def test_shapes_are_drawn_by_chance_and_are_the_same_for_the_same_seed() -> None:
+    shapes = [drawn(seed) for seed in range(200)]
+    assert {shape.kind for shape in shapes} == set(KINDS)
+    assert shapes == [drawn(seed) for seed in range(200)]
+    assert all(shape.low - 1e-6 <= shape.mean(at) <= shape.high + 1e-6 for shape in shapes for at in (0.0, 900.0, 7200.0))
+    assert traced(shapes[0], 1, 0.01) == traced(shapes[0], 1, 0.01) != traced(shapes[0], 2, 0.01)
+
+
+def test_a_shape_is_what_it_says() -> None:
+    pulses = Shape("pulses", 1000.0, 3000.0, 600.0, 0.5, (), 0.0, False)
+    assert str(pulses) == "pulses of 1000 to 3000 in 600 s, noise 0 %"
+    counts = traced(pulses, 1, days=1 / 24)
+    assert statistics.fmean(counts[:20]) == pytest.approx(3000, rel=0.05)
+    assert statistics.fmean(counts[20:40]) == pytest.approx(1000, rel=0.05)
+    known = traced(dataclasses.replace(pulses, whole_minutes=True), 1, days=1 / 24)
+    assert len(known) == len(counts) and set(known[:4]) == {statistics.fmean(counts[:4])}
+
+
 # --- what is told ---
 
 
@@ -177,6 +195,22 @@ def test_medians_over_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     head, *lines = capsys.readouterr().out.splitlines()
     assert "too few: ours" in head
     assert [line.split()[0] for line in lines] == [*SHAPES, *UNSEEN]
+
+
+def test_on_shapes_drawn_by_chance_it_is_told_what_is_worse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay.main(["--drawn", "2", "--days", "0.05", "--jobs", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(str(drawn(1000))) and lines[2].startswith(str(drawn(1001)))
+    assert [line.split("  ")[0] for line in lines[6:11]] == ["ours", *(f"HPA at {target:.0f} %" for target in replay.OFF)]
+    assert f"over {2 * len(replay.TARGETS)} targets" in lines[12]
+
+
+def test_what_is_worse_than_hpa_is_named() -> None:
+    hpas = Result(1.0, 0.0, 0.0, 0.0, 10.0, 4.0)
+    assert replay._worse(dataclasses.replace(hpas, instances=4.2), hpas) == (False, False, False), "five per cent more may be used"
+    worse = dataclasses.replace(hpas, under_time=1.1, reversals=12.0, instances=4.3)
+    assert replay._worse(worse, hpas) == (True, True, True)
+    assert replay._beside(worse, hpas).split("  ")[-1] == "time with too few, reversals, instances"
 
 
 def test_ours_is_compared_with_hpa_at_equal_instances() -> None:
