@@ -8,7 +8,9 @@ from __future__ import annotations
 import html
 import itertools
 import json
+import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -189,3 +191,36 @@ def test_a_job_template_pins_and_ticks(site: Site, tmp_path: pathlib.Path) -> No
     assert (said["action"], said["set by hand"]["pin"], site.slots()["active"]) == ("out", 2, [1, 2])
     template.launch("unpin")
     assert site.remembered()["controls"] == {"pause": None, "pin": None}
+
+
+class Pull:
+    """A host that fetches what it is to be by ansible-pull: from a repository of the user's, which holds an inventory and playbooks that
+    import the collection's. The collection is installed there."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.repository, self.checkout = folder / "repository", folder / "checkout"
+        shutil.copytree(INVENTORY, self.repository / "inventories/yours")
+        for name in ("site", "autoscale"):
+            (self.repository / f"{name}.yml").write_text(f"- import_playbook: generalbots.scaling.{name}\n")
+        who = ("-c", "user.name=unit", "-c", "user.email=unit@localhost")
+        for command in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "-m", "A site")):
+            subprocess.run(["git", *command], cwd=self.repository, check=True)
+
+    def run(self, playbook: str, *options: str) -> tuple[int, str]:
+        """Fetch and play, with next to no environment; returns the exit status and all that was said, with white space folded."""
+        argv = ["ansible-pull", "-U", str(self.repository), "-d", str(self.checkout), "-i", "inventories/yours", playbook, *options]
+        secrets = json.dumps({"gb_secrets_dir": str(WORK / "secrets"), "autoscaler_skip_locked": True})
+        alone = {"HOME": "/root", "PATH": os.environ["PATH"], "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections")}
+        done = subprocess.run([*argv, "-e", secrets], cwd="/", env=alone, capture_output=True, text=True, check=False)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_a_host_pulls_its_site_and_its_ticks(site: Site, tmp_path: pathlib.Path) -> None:
+    site.scale(1)
+    pull = Pull(tmp_path)
+    code, said = pull.run("site.yml")
+    assert code and "leaves out every instance" in said and "give it --limit all" in said, said
+    code, said = pull.run("site.yml", "--limit", "all", "--tags", "caddy")
+    assert code == 0 and re.search(r"proxy-1 : ok=[1-9]\d* changed=0 .* failed=0", said), said
+    code, said = pull.run("autoscale.yml")
+    assert code == 0 and '"action": "hold"' in said, said
