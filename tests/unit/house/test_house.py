@@ -143,6 +143,26 @@ def arguments(node: t.Any) -> t.Iterator[t.Any]:
             yield from arguments(one)
 
 
+def merged_twice(node: t.Any) -> t.Iterator[str]:
+    """Keys of a mapping that it merges as well, of which Ansible warns in every run."""
+    if isinstance(node, yaml.MappingNode):
+        merged = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge" and isinstance(value, yaml.MappingNode)]
+        inherited = {key.value for mapping in merged for key, _value in mapping.value}
+        yield from (key.value for key, _value in node.value if key.value in inherited)
+        yield from (found for pair in node.value for child in pair for found in merged_twice(child))
+    elif isinstance(node, yaml.SequenceNode):
+        yield from (found for child in node.value for found in merged_twice(child))
+
+
+@pytest.mark.parametrize("path", PLAYS, ids=relative)
+def test_no_mapping_overrides_what_it_merges(path: pathlib.Path) -> None:
+    assert not [*merged_twice(yaml.compose(path.read_text(encoding="utf-8")))]
+
+
+def test_a_key_that_is_merged_and_given_is_found() -> None:
+    assert [*merged_twice(yaml.compose("- &one {a: 1, b: 2}\n- {<<: *one, b: 3, c: {<<: *one, d: 4}}\n"))] == ["b"]
+
+
 @pytest.mark.parametrize("path", PLAYS, ids=relative)
 def test_every_argument_of_a_command_is_text(path: pathlib.Path) -> None:
     # "--only-binary=:all:" without quotes is a mapping.
