@@ -16,6 +16,9 @@ The forecast of a metric's total over the fleet has three parts, each from the h
   of the load and no noise. As long as fewer than FEW of them are known, the noise is taken for at least a share UNSURE of
   the level, its variance less with each that is known.
 
+A source that is read more often than it changes, such as a query over what is scraped once a minute, repeats itself. What only
+repeats is left out of trend and noise: it is no sign of a quiet load, nor of one that has stopped rising.
+
 As margin and trend are in it, the forecast may use the target's tolerance, but no more than a fifth of what is left to
 the limit: queues grow without bound towards it. A fleet grows beyond that by as much once more, and to no more than keeps
 it from growing again. It shrinks to what is below that by the whole tolerance, however near the limit: what is in between
@@ -35,6 +38,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 
 #: seconds that are looked back on
 LEVEL, TREND, NOISE = 30.0, 210.0, 600.0
+#: the share of a reading by which the next must differ from it to be news
+SAME = 1e-3
 #: ticks from which on there is a trend, and standard errors that it must be beyond to count
 SOME, SURE = 4, 2.0
 #: per cent of a limit from which on it is not seen what is asked for but what is given, and seconds before it that are compared
@@ -131,11 +136,31 @@ def _demand(time: float, metric: Metric, target: float, policy: Policy, loads: t
     level = (math.fsum(recent) + now) / (len(recent) + 1)
     age = math.fsum(time - at for at, _value in past[len(past) - len(recent) :]) / (len(recent) + 1)
     ahead = policy.start_time + policy.interval / 2 + age
-    slope = _slope([*((at, value) for at, value in past if at >= time - TREND), (time, now)])
-    trend = min(slope * ahead, max(level - _around(time - age - ahead, past), 0.0)) if past else 0.0
-    margin = policy.margin * _noise([value for _at, value in past], level)
+    news = _news(past)
+    trend = min(_rise(time, now, past, news) * ahead, max(level - _around(time - age - ahead, past), 0.0)) if past else 0.0
+    margin = policy.margin * _noise([value for _at, value in news], level)
     slack = policy.tolerance_out if metric.name != "cpu" else min(policy.tolerance_out, REACH * (LIMIT - target) / target)
     return Demand(metric, target, now, level, trend, margin, _saturated(metric), slack, policy.tolerance_out)
+
+
+def _news(points: t.Sequence[tuple[float, float]]) -> t.Sequence[tuple[float, float]]:
+    """The points without those that only repeat the one before, of a source that is read more often than it changes: then a value
+    that is new is hardly ever replaced by the next. Readings that are the same by chance are all news."""
+    new = [number for number in range(1, len(points)) if abs(points[number][1] - points[number - 1][1]) > SAME * points[number - 1][1]]
+    at_once = sum(after - before == 1 for before, after in itertools.pairwise(new))
+    if len(new) < FEW or at_once > len(new) / FEW:
+        return points
+    return [points[number] for number in (0, *new)]
+
+
+def _rise(time: float, now: float, past: t.Sequence[tuple[float, float]], news: t.Sequence[tuple[float, float]]) -> float:
+    """The slope at this tick."""
+    recent = [point for point in news if point[0] >= time - TREND]
+    if news is past:
+        return _slope([*recent, (time, now)])
+    # What is read now may be what was read before, which is no halt of a rise; and news may be too rare for a trend.
+    recent = list(news[-max(len(recent), SOME) :])
+    return max(_slope(recent), _slope([*recent, (time, now)]))
 
 
 def _mean(values: t.Sequence[float]) -> float:

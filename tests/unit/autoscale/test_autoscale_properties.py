@@ -146,8 +146,18 @@ def test_a_fleet_below_its_minimum_grows_unless_nothing_can_be_started(facts: Fa
         assert decision.action == "out" or {held.guard for held in decision.guards} <= {"no-slot", "given-up"}
 
 
+@st.composite
+def repeating(draw: st.DrawFn) -> History:
+    """A history of a source that changes every few ticks, of which the last may be repeated by what is read now."""
+    ticks = draw(st.integers(2, 4))
+    values = draw(st.lists(st.floats(0, 900), min_size=4, max_size=12))
+    totals = [value for value in values for _ in range(ticks)][: draw(st.integers(10, 48))]
+    loads = tuple(Load(NOW - 15.0 * ago, {"cpu": total}) for ago, total in zip(range(len(totals), 0, -1), totals, strict=True))
+    return dataclasses.replace(draw(histories), loads=loads)
+
+
 @repeatable
-@given(fleets, policies(), histories, st.floats(1, 3), st.floats(0, 50))
+@given(fleets, policies(), histories | repeating(), st.floats(1, 3), st.floats(0, 50))
 def test_more_load_never_means_fewer_instances(facts: Facts, policy: Policy, history: History, factor: float, more: float) -> None:
     def heavier(value: float | None) -> float | None:
         return None if value is None else value * factor + more

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import typing as t
 
@@ -110,6 +111,41 @@ def test_as_long_as_the_noise_is_not_known_it_is_taken_to_be_large() -> None:
     assert demand(200.0).margin == pytest.approx(Policy.margin * 80)
     assert demand(200.0, *[200.0] * 5).margin == pytest.approx(Policy.margin * 80 * 0.5**0.5), "four of the eight differences are known"
     assert demand(200.0, *[200.0] * 9).margin == 0.0
+
+
+def held(values: t.Sequence[float], ticks: int = 4) -> list[float]:
+    """As they are read from a source that changes every so many ticks."""
+    return [value for value in values for _ in range(ticks)]
+
+
+@pytest.mark.parametrize("repeated", range(4))
+def test_a_source_that_repeats_itself_is_as_noisy_as_its_news(repeated: int) -> None:
+    chance = random.Random(3)
+    minutes = [200 + chance.gauss(0, 20) for _ in range(10)]
+    once = demand(minutes[-1], *minutes, interval=60.0, start_time=90.0)
+    often = demand(minutes[-1], *held(minutes)[: 37 + repeated])
+    assert often.margin == pytest.approx(once.margin, rel=0.1) and often.margin > Policy.margin * 10
+
+
+@pytest.mark.parametrize("repeated", range(4))
+def test_a_source_that_repeats_itself_rises_between_its_news_as_well(repeated: int) -> None:
+    seen = held([100.0 + 12 * minute for minute in range(11)])[: 40 + repeated]
+    found = demand(seen[-1], *seen[:-1], margin=0.0, start_time=60.0)
+    assert 12.0 <= found.trend <= 12 / 60 * (60 + 7.5 + 7.5) + 1e-9, "no more than the load has risen in as long a time, which is a step"
+    assert demand(seen[-1], *seen[:-1], start_time=60.0).margin == pytest.approx(0.0, abs=1e-9), "which the trend explains"
+
+
+def test_a_source_that_repeats_itself_and_falls_has_no_trend() -> None:
+    seen = held([300.0 - 12 * minute for minute in range(10)])
+    assert demand(seen[-1], *seen[:-1]).trend == 0.0
+
+
+def test_readings_that_are_the_same_by_chance_are_readings() -> None:
+    chance = random.Random(4)
+    coarse = [100.0 + 50.0 * chance.randrange(3) for _ in range(40)]
+    shifted = [value + 0.5 * (number % 2) for number, value in enumerate(coarse)]
+    assert sum(after == before for before, after in itertools.pairwise(coarse)) > 10
+    assert demand(150.0, *coarse).margin == pytest.approx(demand(150.0, *shifted).margin, rel=0.05)
 
 
 def test_what_is_older_than_ten_minutes_is_forgotten() -> None:
