@@ -60,7 +60,7 @@ def test_an_inventory_that_lacks_what_was_brought_up_is_refused(refusals: dict[s
 
 def run_play(folder: pathlib.Path, tasks: list[dict[str, t.Any]], *options: str) -> subprocess.CompletedProcess[str]:
     """A play on localhost of an inventory that has a proxy as well."""
-    hosts = {"localhost": {}, "proxy-1": {}}
+    hosts: dict[str, t.Any] = {"localhost": {}, "proxy-1": {}}
     (folder / "hosts.json").write_text(json.dumps({"all": {"vars": SHARED, "hosts": hosts}}))
     (folder / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
     argv = ["ansible-playbook", "-i", str(folder / "hosts.json"), str(folder / "play.json"), *options]
