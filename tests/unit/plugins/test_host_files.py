@@ -15,6 +15,10 @@ import subprocess
 import typing as t
 
 import pytest
+import yaml
+
+from ansible_collections.generalbots.scaling.plugins.action.host_files import FILE
+from ansible_collections.generalbots.scaling.plugins.modules.host_files import DOCUMENTATION
 
 OWN = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 SECRET = "not to be shown"
@@ -158,3 +162,9 @@ def test_bad_options_are_refused_before_anything_is_placed(host: Host, options: 
     assert run.status == 2
     assert said in run.said
     assert host.state() == {}
+
+
+def test_what_is_documented_is_what_is_taken() -> None:
+    """Of a module ansible-test compares the two; of an action nobody else does."""
+    documented = yaml.safe_load(DOCUMENTATION)["options"]["files"]["suboptions"]
+    assert {name: {key: value for key, value in option.items() if key != "description"} for name, option in documented.items()} == FILE
