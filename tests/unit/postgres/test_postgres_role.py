@@ -35,6 +35,8 @@ LATER: Json = {"postgres_patroni_version": "4.1.5", "postgres_durability": "asyn
 # name: (role, entry point, variables, what the refusal says)
 REFUSED: dict[str, tuple[str, str, Json, str]] = {
     "an even number of etcd": ("etcd", "preflight", {"gb_etcd_members": 2}, "gb_etcd_members is 2. It must be 1, 3, 5 or 7"),
+    "a retention in days": ("etcd", "preflight", {"etcd_retention": "1d"}, "etcd_retention is 1d, etcd_memory_target empty"),
+    "memory as LXD has it": ("etcd", "preflight", {"etcd_memory_target": "192M"}, "etcd_memory_target 192M"),
     "a hasty election": ("etcd", "preflight", {"etcd_election_timeout": 200}, "etcd_election_timeout is 200 ms with a heartbeat of 100 ms"),
     "two members": ("postgres", "preflight", {"gb_postgres_members": 2}, "gb_postgres_members is 2. It must be 1, or 3 and more"),
     "a password for no URL": ("postgres", "preflight", {"postgres_user_password": "p@ss/word"}, "postgres_user_password must consist of"),
@@ -115,6 +117,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     secrets = folder / "secrets"
     ended_authority(secrets / "pki" / "ended")
     tasks = [refusal(name, role, entry, given) for name, (role, entry, given, _why) in REFUSED.items()]
+    tasks.append(include("etcd", "preflight", {"etcd_retention": "1h30m", "etcd_memory_target": "192MiB", "etcd_quota": "1024"}))
     tasks += [include("etcd", "preflight", {}), include("postgres", "preflight", {"gb_postgres_members": 1})]
     tasks += [include("certificates", "main", {"certificates_authority": "good", "certificates_addresses": ["10.87.0.31"]})] * 2
     tasks.append(include("certificates", "main", {"certificates_authority": "good", "certificates_addresses": ["10.87.0.32"]}))

@@ -83,7 +83,7 @@ def test_the_limit_that_ansible_pull_sets_is_refused(tmp_path: pathlib.Path) -> 
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        ("", "bake-caddy failed while it was baked, as said above. No image was published. Run again: it goes on from here."),
+        ("", "bake-caddy failed while it was baked, as said above. No image was published. Run again: what is there already stays."),
         ("localhost", "left out of this run, or failed in it: it is limited to localhost. No image was published. Run without --limit"),
     ],
     ids=["one failed", "left out"],
