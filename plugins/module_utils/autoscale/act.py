@@ -142,11 +142,12 @@ class Actor:
         return self._start(slots, observed, replaces)
 
     def _start(self, slots: t.Sequence[int], observed: Observed, replaces: str) -> list[int]:
-        wanted = Plan()
+        wanted, told = Plan(), len(self.failures)
         for slot in slots:
             self._plan_start(wanted, slot, observed, replaces)
         failed = self._run(wanted, "start")
-        begun = [slot for slot in slots if slot not in {one.slot for one in self.failures}]
+        # What a slot did earlier in this run, such as a drain beyond its deadline, says nothing about its start.
+        begun = [slot for slot in slots if slot not in {one.slot for one in self.failures[told:]}]
         unready = self._unready(begun)
         self.failures += [Failure(slot, "unready", words) for slot, words in unready.items()]
         for slot in sorted({*failed, *unready}):
@@ -220,7 +221,7 @@ class Actor:
         return not told
 
     def _set_aside(self, slot: int) -> None:
-        reason = next(one.reason for one in self.failures if one.slot == slot)
+        reason = next(one.reason for one in reversed(self.failures) if one.slot == slot)
         spec = dataclasses.replace(self._how.spec, failure=reason[:500])
         try:
             wanted = fleet.plan_fleet(spec, [slot], fleet.Look(observe(self._lxd), now=self._now()), "failed")
@@ -258,8 +259,8 @@ class Actor:
                 self.failures.append(
                     Failure(slot, "drain_timeout", "requests outlived its deadline; it is left draining (drain policy keep)")
                 )
-        self._run(wanted, "stop")
-        self._finish_restarts(restarted)
+        failed = self._run(wanted, "stop")
+        self._finish_restarts([slot for slot in restarted if slot not in failed])
         return left
 
     def _draining(self, observed: Observed) -> list[tuple[int, Instance]]:
@@ -318,13 +319,11 @@ class Actor:
         wanted.extend(begun)
 
     def _finish_restarts(self, slots: t.Sequence[int]) -> None:
-        failed = {one.slot for one in self.failures if one.kind in ("start", "stop")}
-        begun = [slot for slot in slots if slot not in failed]
-        self.renewed |= {*begun}
-        unready = self._unready(begun)
+        self.renewed |= {*slots}
+        unready = self._unready(slots)
         self.failures += [Failure(slot, "unready", words) for slot, words in unready.items()]
         wanted = Plan()
-        for slot in begun:
+        for slot in slots:
             if slot in unready:
                 self._set_aside(slot)
             else:

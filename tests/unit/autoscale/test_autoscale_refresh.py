@@ -130,6 +130,31 @@ def test_where_requests_outlive_a_drain_that_is_put_back_the_next_one_is_not_beg
     assert images(world) == {"botserver-1": "v1", "botserver-3": "v1"}, "the one that is there already takes its place"
 
 
+def test_requests_that_a_drain_cut_say_nothing_about_what_starts_in_that_slot() -> None:
+    world = old_fleet(1, 2)
+    world.in_flight["botserver-1"] = 1
+    notes = " ".join(roll(world, drain_policy="force")["notes"])
+    assert "1 requests outlived its deadline" in notes and "is no good" not in notes
+    assert images(world) == {"botserver-1": "v1", "botserver-3": "v1"}
+    assert world.slots() == {"active Running": [1, 3]}
+    assert world.config("projects/gb")["user.gb.image.botserver"] == "gb/botserver/v1"
+
+
+def test_what_is_kept_for_inspection_bears_its_latest_failure() -> None:
+    world = old_fleet(1, 2)
+    world.in_flight["botserver-1"] = 1
+    removed = world.delete
+
+    def delete(path: str, body: t.Any = None, *, etag: str = "", timeout: float = 1.0) -> None:
+        removed(path, body, etag=etag, timeout=timeout)
+        world.ill = {"botserver-1"}
+
+    world.delete = delete  # type: ignore[method-assign]
+    with pytest.raises(ScalingError, match="Slot 1 did not come up"):
+        roll(world, drain_policy="force")
+    assert "it was not healthy within 5 s" in world.config("instances/botserver-1")["user.gb.failure"]
+
+
 def test_killed_anywhere_the_next_refresh_ends_with_the_same_fleet() -> None:
     whole = old_fleet(1, 2)
     roll(whole)

@@ -185,6 +185,17 @@ def test_the_only_instance_is_restarted_where_every_other_slot_is_held() -> None
     assert world.effects.count("start botserver-1") == 1
 
 
+def test_requests_that_outlived_an_earlier_drain_do_not_keep_a_slot_from_standing_in() -> None:
+    world = World()
+    world.fleet(1)
+    marks = {"user.gb.drain-deadline": str(START - 5), "user.gb.gate-closed": str(START - 40), "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **marks)
+    world.closed, world.in_flight = {"botserver-2"}, {"botserver-2": 1}
+    go(world, restart=[1])
+    assert world.effects.count("start botserver-1") == 1
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
+
+
 def test_nobody_stands_in_where_the_one_that_serves_is_not_restarted() -> None:
     world = World()
     world.fleet(1)
