@@ -99,7 +99,7 @@ class Actor:
     """Takes steps on the fleet.
 
     ``did`` says what was done, ``failures`` what failed, for the log and the next decision; ``renewed`` are the slots that were drained
-    and started anew, whether they came up or were set aside.
+    and started anew, whether they came up or were set aside; ``kept`` are those that are left draining beyond their deadline.
     """
 
     def __init__(
@@ -121,6 +121,7 @@ class Actor:
         self.did: list[str] = []
         self.failures: list[Failure] = []
         self.renewed: set[int] = set()
+        self.kept: set[int] = set()
 
     def use(self, spec: fleet.FleetSpec) -> None:
         """Take further steps on the fleet as it is described by another spec."""
@@ -248,6 +249,7 @@ class Actor:
                 self._plan_finish(wanted, slot, instance, observed)
                 restarted += [slot] if instance.config.get(fleet.THEN_KEY) == "start" else []
                 self._note_overdue(slot, instance, said)
+                self.kept.discard(slot)
                 continue
             left.append(slot)
             if step == "close":
@@ -256,9 +258,7 @@ class Actor:
                 self._plan_reopen(wanted, slot)
                 left.remove(slot)
             elif step == "keep":
-                self.failures.append(
-                    Failure(slot, "drain_timeout", "requests outlived its deadline; it is left draining (drain policy keep)")
-                )
+                self._note_kept(slot)
         failed = self._run(wanted, "stop")
         self._finish_restarts([slot for slot in restarted if slot not in failed])
         return left
@@ -287,6 +287,13 @@ class Actor:
             self.failures.append(
                 Failure(slot, "drain_timeout", f"{words} outlived its deadline; it was stopped all the same (drain policy force)")
             )
+
+    def _note_kept(self, slot: int) -> None:
+        """Said once, however often a run looks at the slot."""
+        if slot not in self.kept:
+            words = "requests outlived its deadline; it is left draining (drain policy keep)"
+            self.failures.append(Failure(slot, "drain_timeout", words))
+        self.kept.add(slot)
 
     def _plan_close(self, wanted: Plan, slots: t.Sequence[int]) -> None:
         for slot in slots:

@@ -91,7 +91,7 @@ class Lent:
     :param say: takes words for the log
     """
 
-    drained: t.Callable[[int], None]
+    drained: t.Callable[[int], object]
     record: t.Callable[[], None]
     traffic: t.Callable[[Observed], t.Sequence[traffic.Entry]]
     say: t.Callable[[str], None]

@@ -353,7 +353,7 @@ class Run:
     def _renew(self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings) -> bool:
         """Take slots out and start them anew, one after the other, until one fails; returns whether none did.
 
-        Each slot is noted as done before the next one is begun. A fleet of one gets a second instance meanwhile, where there may be one.
+        A fleet of one gets a second instance meanwhile, where there may be one. It stays where the one that it stands in for is not back.
         """
         told, spare = len(actor.failures), self._spare(slots)
         standing_in = actor.start(spare, observe(self._lxd)) if spare else []
@@ -361,15 +361,28 @@ class Run:
             # What it did not come up with is what the only one that serves would be started with.
             return False
         self._said += [f"Slot {slot} serves while the only other one is renewed." for slot in standing_in]
-        for slot in slots:
-            actor.drain([slot], observe(self._lxd), "start")
-            self._until_gone(actor, {slot})
-            self._record(state, settings)
-            if any(one.kind in FATAL for one in actor.failures[told:]):
-                return False
-        if standing_in:
+        if not self._one_by_one(actor, slots, told, lambda: self._record(state, settings)):
+            return False
+        if standing_in and not {*slots} & {*self._slots(observe(self._lxd), "draining")}:
             actor.drain(standing_in, observe(self._lxd), self._job.how.keeps)
             self._until_gone(actor, {*standing_in})
+        return True
+
+    def _one_by_one(self, actor: Actor, slots: t.Sequence[int], told: int, record: t.Callable[[], None]) -> bool:
+        """Renew the slots; each is noted as done before the next one is begun. Returns whether nothing failed since ``told`` failures.
+
+        A restart by hand ends as well with a slot that is left draining: with the next one, nobody might be left to take requests.
+        """
+        for done, slot in enumerate(slots, 1):
+            actor.drain([slot], observe(self._lxd), "start")
+            left = self._until_gone(actor, {slot})
+            record()
+            if any(one.kind in FATAL for one in actor.failures[told:]):
+                return False
+            if left and self._job.restart:
+                why = f"slot {slot} still drains (drain policy keep), and only one at a time is taken out"
+                actor.failures += [Failure(later, "drain_timeout", why) for later in slots[done:]]
+                return False
         return True
 
     def _roll(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
@@ -403,19 +416,20 @@ class Run:
             found.setdefault("failed" if slot in decision.replace else self._job.how.keeps, []).append(slot)
         return found
 
-    def _until_gone(self, actor: Actor, slots: t.Collection[int]) -> None:
-        """Go on with the drains until those of the slots are over, or one of them failed."""
+    def _until_gone(self, actor: Actor, slots: t.Collection[int]) -> set[int]:
+        """Go on with the drains until those of the slots are over, or one of them failed or is kept; returns those that still drain."""
         told, begun = len(actor.failures), self._ports.clock.now()
         longest = self._job.how.spec.drain_timeout + self._job.how.health.notice + DRAIN_SLACK
         left = {*slots}
-        while left and not any(one.slot in left for one in actor.failures[told:]):
+        while left and not left & actor.kept and not any(one.slot in left for one in actor.failures[told:]):
             if self._ports.clock.now() - begun > longest:
                 actor.failures += [Failure(slot, "stop", f"it still drains after {longest:.0f} s") for slot in sorted(left)]
-                return
+                break
             self._ports.clock.sleep(POLL)
             self._renew_lock()
             observed = observe(self._lxd)
             left &= {*actor.advance(observed, self._traffic(observed))}
+        return left
 
     def _renew_lock(self) -> None:
         if self._ports.clock.now() - self._renewed >= self._job.ttl / 3:
@@ -456,9 +470,10 @@ class Run:
         return [*self._said, *decided, *failed]
 
     def _not_restarted(self, one: Failure) -> bool:
-        """Whether a slot that was to be restarted by hand was put back instead, and so will not be."""
-        put_back = one.kind == "drain_timeout" and self._job.how.drain_policy == "abort"
-        return put_back and one.slot in self._job.restart and self._actor is not None and one.slot not in self._actor.renewed
+        """Whether a slot that was to be restarted by hand was put back or not begun, and so will not be. One that is kept will."""
+        if one.kind != "drain_timeout" or self._job.how.drain_policy == "force" or self._actor is None:
+            return False
+        return one.slot in self._job.restart and one.slot not in self._actor.renewed | self._actor.kept
 
     def _publish(self) -> None:
         if self._check:

@@ -271,6 +271,39 @@ def test_a_restart_by_hand_that_was_broken_off_fails_and_the_others_are_restarte
     assert "user.gb.lock" not in world.config()
 
 
+def test_a_restart_does_not_go_on_while_a_slot_is_left_draining() -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-1": 1, "botserver-2": 1}
+    with pytest.raises(ScalingError, match=r"Slot 2 was not restarted: slot 1 still drains .* Run it again\.") as caught:
+        go(world, restart=[1, 2], drain_policy="keep")
+    assert list(caught.value.details["failed"]) == ["2"], "the first one is restarted as soon as its requests are over"
+    assert world.slots() == {"active Running": [2], "draining Running": [1]} and world.closed == {"botserver-1"}
+    world.in_flight = {}
+    world.sleep(30)
+    go(world, restart=[2], drain_policy="keep")
+    assert [words for words in world.effects if words.startswith("start ")] == ["start botserver-1", "start botserver-2"]
+    assert world.slots() == {"active Running": [1, 2]}
+
+
+def test_who_stands_in_stays_until_the_other_one_is_back() -> None:
+    world = World()
+    world.fleet(1)
+    world.in_flight = {"botserver-1": 1}
+    go(world, restart=[1], drain_policy="keep")
+    assert world.slots() == {"active Running": [2], "draining Running": [1]} and world.closed == {"botserver-1"}
+
+
+def test_a_drain_that_is_kept_is_told_once_however_often_it_is_looked_at() -> None:
+    world = World()
+    world.fleet(1, 3)
+    marks = {"user.gb.drain-deadline": str(START - 5), "user.gb.gate-closed": str(START - 40), "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **marks)
+    world.closed, world.in_flight = {"botserver-2"}, {"botserver-1": 1, "botserver-2": 1}
+    notes = go(world, restart=[1], drain_policy="keep", wait=True)["notes"]
+    assert [note.partition(":")[0] for note in notes if "left draining" in note] == ["Slot 2", "Slot 1"]
+
+
 def test_what_a_person_asked_for_and_comes_later_or_by_force_is_a_warning() -> None:
     world = World()
     world.fleet(1, 2)
