@@ -64,25 +64,32 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class Draining:
-    """A slot on its way out. ``in_flight`` and ``healthy`` are None where no load balancer says."""
+    """A slot on its way out. ``in_flight`` and ``healthy`` are None where no load balancer says.
+
+    :param wedged: its gate was just tried to be closed, and could not be
+    """
 
     status: str
     gate_closed_at: float | None
     deadline: float | None
     in_flight: int | None
     healthy: bool | None
+    wedged: bool = False
 
 
 def next_of(one: Draining, how: How, now: float) -> Step:
     """What comes next for a draining slot: to be put away, its gate closed (again), nothing yet, or what the policy says.
 
-    Before the load balancers have certainly noticed the closed gate nothing is stopped, not even at the deadline.
+    Before the load balancers have certainly noticed the closed gate nothing is stopped, not even at the deadline. Of a gate that cannot
+    be closed the policy decides as well, when as much time is over: the drain of an instance that is stuck must have an end.
     """
+    policies: dict[str, Step] = {"force": "finish", "keep": "keep", "abort": "reopen"}
     if one.status != "Running":
         return "finish"
     closed = one.gate_closed_at
     if closed is None or closed > now or one.healthy:
-        return "close"
+        overdue = one.wedged and now >= (one.deadline or 0.0) + how.health.notice
+        return policies[how.drain_policy] if overdue else "close"
     if now < closed + how.health.notice:
         return "wait"
     if one.in_flight == 0:
@@ -91,7 +98,6 @@ def next_of(one: Draining, how: How, now: float) -> Step:
     deadline = min(one.deadline or 0.0, closed + how.spec.drain_timeout)
     if now < deadline:
         return "wait"
-    policies: dict[str, Step] = {"force": "finish", "keep": "keep", "abort": "reopen"}
     return policies[how.drain_policy]
 
 
@@ -243,25 +249,38 @@ class Actor:
     def advance(self, observed: Observed, said: t.Sequence[traffic.Entry]) -> list[int]:
         """Take every draining slot as far as it can go now; returns those that still drain."""
         wanted, restarted, left = Plan(), [], []
-        for slot, instance in self._draining(observed):
-            step = next_of(self._seen(slot, instance, said), self._how, self._now())
+        for slot, instance, step, unclosed in self._steps(observed, said):
             if step == "finish":
                 self._plan_finish(wanted, slot, instance, observed)
                 restarted += [slot] if instance.config.get(fleet.THEN_KEY) == "start" else []
-                self._note_overdue(slot, instance, said)
+                self._note_overdue(slot, instance, said, unclosed)
                 self.kept.discard(slot)
-                continue
-            left.append(slot)
-            if step == "close":
-                self._plan_close(wanted, [slot])
             elif step == "reopen":
-                self._plan_reopen(wanted, slot)
-                left.remove(slot)
-            elif step == "keep":
-                self._note_kept(slot)
+                self._plan_reopen(wanted, slot, unclosed)
+            else:
+                left.append(slot)
+            if step == "keep":
+                self._note_kept(slot, unclosed)
         failed = self._run(wanted, "stop")
         self._finish_restarts([slot for slot in restarted if slot not in failed])
         return left
+
+    def _steps(self, observed: Observed, said: t.Sequence[traffic.Entry]) -> list[tuple[int, Instance, Step, str]]:
+        """What comes next for each draining slot, and why its gate could not be closed where that decided about it.
+
+        Gates are closed before, for only who has tried knows that one cannot be.
+        """
+        draining, now = self._draining(observed), self._now()
+        seen = {slot: self._seen(slot, instance, said) for slot, instance in draining}
+        steps = {slot: next_of(one, self._how, now) for slot, one in seen.items()}
+        closing, told = Plan(), len(self.failures)
+        self._plan_close(closing, [slot for slot, step in steps.items() if step == "close"])
+        self._run(closing, "stop")
+        unclosed = {one.slot: one.reason for one in self.failures[told:]}
+        steps.update({slot: next_of(dataclasses.replace(seen[slot], wedged=True), self._how, now) for slot in unclosed})
+        # Where the policy decides, it is told once, by what came of it.
+        self.failures[told:] = [one for one in self.failures[told:] if steps[one.slot] == "close"]
+        return [(slot, instance, steps[slot], unclosed.get(slot, "")) for slot, instance in draining]
 
     def _draining(self, observed: Observed) -> list[tuple[int, Instance]]:
         found = [
@@ -280,19 +299,17 @@ class Actor:
             True in health,
         )
 
-    def _note_overdue(self, slot: int, instance: Instance, said: t.Sequence[traffic.Entry]) -> None:
+    def _note_overdue(self, slot: int, instance: Instance, said: t.Sequence[traffic.Entry], unclosed: str) -> None:
         busy = traffic.in_flight(said, self._address(slot)) if self._proxies else 0
-        if instance.status == "Running" and busy != 0:
-            words = "an unknown number of requests" if busy is None else f"{busy} requests"
-            self.failures.append(
-                Failure(slot, "drain_timeout", f"{words} outlived its deadline; it was stopped all the same (drain policy force)")
-            )
+        if instance.status == "Running" and (unclosed or busy != 0):
+            requests = "an unknown number of requests" if busy is None else f"{busy} requests"
+            why = _overdue(unclosed, requests)
+            self.failures.append(Failure(slot, "drain_timeout", f"{why}; it was stopped all the same (drain policy force)"))
 
-    def _note_kept(self, slot: int) -> None:
+    def _note_kept(self, slot: int, unclosed: str) -> None:
         """Said once, however often a run looks at the slot."""
         if slot not in self.kept:
-            words = "requests outlived its deadline; it is left draining (drain policy keep)"
-            self.failures.append(Failure(slot, "drain_timeout", words))
+            self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it is left draining (drain policy keep)"))
         self.kept.add(slot)
 
     def _plan_close(self, wanted: Plan, slots: t.Sequence[int]) -> None:
@@ -301,13 +318,17 @@ class Actor:
             wanted.act("close-gate", name, "the load balancer sends nothing new from now on")
             wanted.act("stamp", name, fleet.GATE_KEY)
 
-    def _plan_reopen(self, wanted: Plan, slot: int) -> None:
-        """Its mark goes before the gate opens: a run that dies in between must not take an open gate for a closed one."""
+    def _plan_reopen(self, wanted: Plan, slot: int, unclosed: str) -> None:
+        """Its mark goes before the gate opens: a run that dies in between must not take an open gate for a closed one.
+
+        A gate that could not be closed is left alone: opening it would fail like that, and the slot would drain for ever.
+        """
         name = instance_name(fleet.COMPONENT, slot)
         _plan_keys(wanted, name, {fleet.GATE_KEY: None})
-        wanted.act("open-gate", name, "requests outlived the deadline: it takes requests again")
+        if not unclosed:
+            wanted.act("open-gate", name, "requests outlived the deadline: it takes requests again")
         _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None})
-        self.failures.append(Failure(slot, "drain_timeout", "requests outlived its deadline; it was put back (drain policy abort)"))
+        self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it was put back (drain policy abort)"))
 
     def _plan_finish(self, wanted: Plan, slot: int, instance: Instance, observed: Observed) -> None:
         then = instance.config.get(fleet.THEN_KEY) or self._how.keeps
@@ -399,6 +420,11 @@ REPLACED = "its health checks failed for longer than its patience, and another i
 #: what becomes of a drained slot → the state that it is brought into
 _ENDS: t.Mapping[str, str] = {"warm": "stopped", "delete": "absent", "failed": "failed"}
 _MARKS = (fleet.STATE_KEY, fleet.DEADLINE_KEY, fleet.THEN_KEY, fleet.FAILURE_KEY)
+
+
+def _overdue(unclosed: str, requests: str = "requests") -> str:
+    """Why a drain was not over at its deadline."""
+    return f"its gate could not be closed until its deadline ({unclosed})" if unclosed else f"{requests} outlived its deadline"
 
 
 def _plan_keys(wanted: Plan, name: str, keys: t.Mapping[str, str | None]) -> None:

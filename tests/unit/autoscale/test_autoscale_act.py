@@ -62,6 +62,16 @@ def test_the_deadline_policy_decides_only_about_what_is_busy_then(policy: str, s
     assert next_of(dataclasses.replace(BUSY, deadline=NOW, in_flight=0), how, NOW) == "finish"
 
 
+@pytest.mark.parametrize(("policy", "step"), [("force", "finish"), ("keep", "keep"), ("abort", "reopen")])
+@pytest.mark.parametrize("gate", [{"gate_closed_at": None}, {"gate_closed_at": NOW + 50}, {"healthy": True}])
+def test_of_a_gate_that_cannot_be_closed_the_policy_decides_as_well(gate: dict[str, t.Any], policy: str, step: str) -> None:
+    how = dataclasses.replace(HOW, drain_policy=policy)
+    late = dataclasses.replace(BUSY, deadline=NOW - 3, **gate)
+    assert next_of(late, how, NOW) == "close", "it was not tried yet, as where the run before died"
+    assert next_of(dataclasses.replace(late, wedged=True), how, NOW) == step
+    assert next_of(dataclasses.replace(late, wedged=True, deadline=NOW - 2), how, NOW) == "close"
+
+
 def params(tmp_path: t.Any, **more: t.Any) -> dict[str, t.Any]:
     """The module's options, with their defaults."""
     file = tmp_path / "config.csv"

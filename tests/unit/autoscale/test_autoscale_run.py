@@ -147,6 +147,53 @@ def test_requests_that_outlive_the_deadline(policy: str, after: dict[str, list[i
     assert any("outlived its deadline" in note for note in result["notes"])
 
 
+@pytest.mark.parametrize(
+    ("policy", "after", "words"),
+    [
+        ("force", {"active Running": [1], "warm Stopped": [2]}, "stopped all the same"),
+        ("keep", {"active Running": [1], "draining Running": [2]}, "left draining"),
+        ("abort", {"active Running": [1, 2]}, "put back"),
+    ],
+)
+def test_a_gate_that_cannot_be_closed_does_not_keep_a_drain_from_ending(policy: str, after: dict[str, list[int]], words: str) -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-1": 0, "botserver-2": 0}
+    world.refuse = {"stop-gate botserver-2": "no answer from systemd", "start-gate botserver-2": "no answer from systemd"}
+    for _try in range(2):
+        with pytest.raises(ScalingError, match=r"Slot 2 could not be taken in: .*no answer from systemd"):
+            go(world, count=1, drain_policy=policy)
+    assert world.slots() == {"active Running": [1], "draining Running": [2]}
+    world.sleep(34)
+    notes = [note for note in go(world, drain_policy=policy)["notes"] if note.startswith("Slot 2")]
+    assert world.slots() == after
+    assert len(notes) == 1 and "its gate could not be closed" in notes[0] and "no answer from systemd" in notes[0] and words in notes[0]
+    left = {"user.gb.drain-deadline", "user.gb.drain-then"} & world.config("instances/botserver-2").keys()
+    assert bool(left) == (policy == "keep")
+
+
+def test_a_restart_whose_gate_could_not_be_closed_is_finished_when_its_deadline_is_over() -> None:
+    """It fails to close just before the deadline and once more after it, in one run."""
+    world = World()
+    world.fleet(1)
+    marks = {"user.gb.drain-deadline": str(START - 2.8), "user.gb.drain-then": "start"}
+    world.fleet(2, state="draining", **marks)
+    world.refuse = {"stop-gate botserver-2": "no answer from systemd"}
+    with pytest.raises(ScalingError, match="Slot 2 could not be taken in"):
+        go(world, wait=True)
+    assert world.slots() == {"active Running": [1, 2]}
+    assert "user.gb.drain-then" not in world.config("instances/botserver-2")
+
+
+def test_a_drain_that_was_begun_by_a_run_that_died_is_not_cut_before_its_gate_is_closed() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="draining", **{"user.gb.drain-deadline": str(START - 400), "user.gb.drain-then": "warm"})
+    world.in_flight = {"botserver-2": 1}
+    go(world)
+    assert world.slots() == {"active Running": [1], "draining Running": [2]} and world.closed == {"botserver-2"}
+
+
 def test_a_restart_drains_stops_and_starts_one_after_the_other() -> None:
     world = World()
     world.fleet(1, 2)
