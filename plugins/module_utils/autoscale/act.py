@@ -106,6 +106,8 @@ class Actor:
 
     ``did`` says what was done, ``failures`` what failed, for the log and the next decision; ``renewed`` are the slots that were drained
     and started anew, whether they came up or were set aside; ``kept`` are those that are left draining beyond their deadline.
+
+    :param beat: called in each round of a long wait, for what must not rest meanwhile
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Actor:
         now: t.Callable[[], float] = time.time,
         clock: Clock = Clock(),
         warn: t.Callable[[str], None] = lambda text: None,
+        beat: t.Callable[[], None] = lambda: None,
     ) -> None:
         self._lxd = lxd
         self._how = how
@@ -124,6 +127,7 @@ class Actor:
         self._now = now
         self._clock = clock
         self._warn = warn
+        self._beat = beat
         self.did: list[str] = []
         self.failures: list[Failure] = []
         self.renewed: set[int] = set()
@@ -178,6 +182,7 @@ class Actor:
         waiting, given_up = dict.fromkeys(slots, "not asked"), {}
         begun = self._clock.now()
         while waiting:
+            self._beat()
             left = self._how.health_timeout - (self._clock.now() - begun)
             waiting = self._ask(waiting, max(min(traffic.ROUND, left), 0.0))
             given_up.update(self._stopped(waiting) if waiting else {})
@@ -221,6 +226,7 @@ class Actor:
         begun, told = self._clock.now(), ""
         while not told and self._clock.now() - begun < seconds:
             self._clock.sleep(min(WATCH, seconds))
+            self._beat()
             told = self._ask({slot: ""}, 1.0).get(slot, "")
         if told:
             self.failures.append(Failure(slot, "unready", f"it did not stay healthy for {seconds:.0f} s: {told}"))

@@ -300,7 +300,8 @@ class Run:
 
     def _new_actor(self, seen: Seen) -> Actor:
         ports = self._ports
-        return Actor(self._lxd, self._job.how, seen.proxies, now=ports.now, clock=ports.clock, warn=self._said.append)
+        said, beat = self._said.append, self._renew_lock
+        return Actor(self._lxd, self._job.how, seen.proxies, now=ports.now, clock=ports.clock, warn=said, beat=beat)
 
     def _act(self, decided: Tick, seen: Seen, actor: Actor, settings: LoadedSettings) -> None:
         decision = decided.decision
@@ -432,6 +433,7 @@ class Run:
         return left
 
     def _renew_lock(self) -> None:
+        """Whoever is at work keeps the lock, however long that takes; written only when a third of its time has passed."""
         if self._ports.clock.now() - self._renewed >= self._job.ttl / 3:
             self._take_lock()
 

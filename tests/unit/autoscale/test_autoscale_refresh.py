@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
@@ -153,6 +154,26 @@ def test_what_is_kept_for_inspection_bears_its_latest_failure() -> None:
     with pytest.raises(ScalingError, match="Slot 1 did not come up"):
         roll(world, drain_policy="force")
     assert "it was not healthy within 5 s" in world.config("instances/botserver-1")["user.gb.failure"]
+
+
+@pytest.mark.parametrize("more", [{"checkpoint": 600}, {"health_timeout": 600}], ids=["watched", "starting"])
+def test_a_refresh_keeps_its_lock_however_long_it_waits(more: dict[str, t.Any]) -> None:
+    world = old_fleet(1, 2)
+    world.ill = {"botserver-3"} if "health_timeout" in more else set()
+    sleep = world.sleep
+
+    def later(seconds: float) -> None:
+        sleep(seconds)
+        held = json.loads(world.config()["user.gb.lock"])
+        assert held["holder"] == "run-1" and held["expires"] > world.time
+        # What takes its time comes up in the end.
+        world.ill = set() if world.time > 1_760_000_000.0 + 500 else world.ill
+
+    world.sleep = later  # type: ignore[method-assign]
+    roll(world, ttl=60, **more)
+    assert images(world) == {"botserver-1": "v1", "botserver-3": "v1"} and world.time > 1_760_000_000.0 + 500
+    written = [words for words in world.effects if words == "put profiles/gb-autoscale"]
+    assert len(written) < 600 / 20 + 10, "each time a third of its time has passed, not at each look"
 
 
 def test_killed_anywhere_the_next_refresh_ends_with_the_same_fleet() -> None:
