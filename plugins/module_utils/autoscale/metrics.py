@@ -33,7 +33,7 @@ class MetricSpec:
     """A metric and how it is read.
 
     ``moves`` says whether an instance's share goes to the others when it leaves. CPU and requests do; of memory most is
-    what a process holds at rest, and counting that as moving would never let a small fleet shrink. ``per_instance``
+    what a process holds at rest, and counting that as moving would never let a small fleet shrink. ``summed``
     says whether a reading of a source is a sum over the fleet (False: it already is what one instance has).
     """
 
@@ -119,7 +119,7 @@ _LINES = (
     MetricSpec("cpu", "CPU", " %", _per_instance(lambda one: one.cpu, boots=True), moves=True),
     MetricSpec("memory", "memory", " %", _per_instance(lambda one: one.memory)),
     MetricSpec("requests", "requests", "/min", _requests, moves=True, summed=True),
-    MetricSpec("in-flight", "requests in flight", "", _per_instance(lambda one: one.in_flight), moves=True),
+    MetricSpec("in-flight", "requests in flight", "", _per_instance(lambda one: one.in_flight), moves=True, summed=True),
     MetricSpec("response-time", "response time", " ms"),
     MetricSpec("queue-depth", "queue depth", ""),
 )

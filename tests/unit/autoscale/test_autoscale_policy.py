@@ -88,6 +88,10 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
     ("fast enough", fleet(one(1), response_time=2000.0), {"steps": (SLOW,)}, calm(), ("hold", (), "steady", ())),
     ("a long queue", fleet(one(1), queue_depth=101.0), {"steps": (QUEUE,)}, calm(), ("out", (2,), "scale-rule-queue-depth", ())),
     ("in flight per instance", even(2, in_flight=25), {"steps": (BUSY,)}, calm(), ("out", (3,), "scale-rule-in-flight", ())),
+    ("in flight by a source is of the whole fleet", fleet(*(one(slot, cpu=68.0) for slot in (1, 2, 3, 4)), in_flight=40.0),
+     {"max": 9, "steps": (BUSY,)}, calm(), ("hold", (), "steady", ())),
+    ("too much in flight by a source", fleet(*(one(slot, cpu=68.0) for slot in (1, 2, 3, 4)), in_flight=81.0),
+     {"max": 9, "steps": (BUSY,)}, calm(), ("out", (5,), "scale-rule-in-flight", ())),
     ("a metric somebody made up", fleet(one(1), tokens=9.5), {"steps": (StepRule("tokens", "tokens", 9.0, "out"),)}, calm(),
      ("out", (2,), "scale-rule-tokens", ())),
     ("a step and a larger size", fleet(one(1, cpu=90.0), queue_depth=900.0, requests=2700.0), {"steps": (QUEUE,)}, OUT_LATELY,
@@ -409,6 +413,15 @@ def test_a_source_of_the_same_name_is_asked_instead() -> None:
     decision = make(fleet(one(1, cpu=1.0), one(2, cpu=1.0), cpu=95.0), max=9)
     assert decision.reason.startswith("CPU 95 % of 70 %")
     assert make(fleet(one(1, cpu=99.0), cpu=None)).as_dict()["metrics"]["cpu"]["missing"] == 1
+
+
+@pytest.mark.parametrize("name", ["requests", "in-flight"])
+def test_of_what_is_shared_out_a_source_gives_the_sum_and_caddy_what_each_has(name: str) -> None:
+    rule = StepRule("busy", name, 20.0, "out")
+    said = dataclasses.replace(even(2, requests=None), readings={name: 40.0})
+    by_source = make(said, steps=(rule,)).as_dict()["metrics"][name]
+    by_caddy = make(even(2, in_flight=20, requests=40.0), steps=(rule,)).as_dict()["metrics"][name]
+    assert by_source == by_caddy and (by_caddy["value"], by_caddy["projected"]) == (20.0, 40.0)
 
 
 def test_ten_thousand_instances_in_fifty_milliseconds() -> None:
