@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Direction, StepRule
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Direction, InstanceFacts, StepRule
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import LEVEL, Demand
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import instances, slots_words, why_unknown
@@ -68,17 +68,26 @@ def _below_min(view: View) -> Proposal | None:
 
 def _room_before_retreat(view: View) -> Proposal | None:
     """A slot beyond max may only go if the minimum is kept without it: its replacement comes first."""
-    if view.beyond and view.current <= view.bounds.low and view.current < view.bounds.high:
-        slot = max(one.slot for one in view.beyond)
+    if view.leaving and view.current <= view.bounds.low and view.current < view.bounds.high:
+        slot = max(one.slot for one in view.leaving)
         because = f"slot {slot} is beyond scale-max-instances and needs a replacement first"
         return Proposal("out", because, view.current + 1, forced=True)
     return None
 
 
 def _beyond_max(view: View) -> Proposal | None:
-    if not view.beyond:
+    return _retreat(view, view.leaving)
+
+
+def _kept_beyond_max(view: View) -> Proposal | None:
+    """Protected ones stay and keep nothing else waiting: that they are there is said when there is nothing else to say."""
+    return _retreat(view, view.beyond)
+
+
+def _retreat(view: View, some: t.Sequence[InstanceFacts]) -> Proposal | None:
+    if not some:
         return None
-    slots = tuple(sorted(one.slot for one in view.beyond))
+    slots = tuple(sorted(one.slot for one in some))
     because = f"{slots_words(slots)} is beyond scale-max-instances ({view.policy.max})"
     return Proposal("in", because, max(view.current - len(slots), view.bounds.low), forced=True, only=slots)
 
@@ -115,7 +124,7 @@ def _clipped(view: View) -> str:
 
 def _grow(view: View) -> Proposal | None:
     """The largest size that any metric asks for; on a tie proportional sizing speaks."""
-    if view.pinned is not None or (view.beyond and view.current >= view.bounds.high):
+    if view.pinned is not None or _is_to_retreat(view):
         return None
     wishes = [*_proportional_out(view), *_over_threshold(view), *_steps_out(view)]
     if not wishes:
@@ -123,6 +132,11 @@ def _grow(view: View) -> Proposal | None:
     first = max(wishes, key=lambda wish: wish.size)
     others = [wish.because for wish in wishes if wish is not first]
     return dataclasses.replace(first, because="; ".join([first.because, *others]), replace=_unreplaced(view))
+
+
+def _is_to_retreat(view: View) -> bool:
+    """Whether slots beyond max leave the fleet no room to grow and one can go: of those, or in the place of a protected one."""
+    return bool(view.leaving and view.current >= view.bounds.high) or bool(view.beyond and view.current > view.bounds.high)
 
 
 def _proportional_out(view: View) -> t.Iterator[Proposal]:
@@ -257,4 +271,5 @@ RULES: tuple[Rule, ...] = (
     Rule("blind", _blind),
     Rule("shrink", _shrink),
     Rule("step-in", _steps_in),
+    Rule("beyond-max", _kept_beyond_max),
 )

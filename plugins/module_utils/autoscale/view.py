@@ -69,6 +69,11 @@ class View:
         return tuple(one for one in self.members if one.slot > self.policy.max)
 
     @functools.cached_property
+    def leaving(self) -> tuple[InstanceFacts, ...]:
+        """Those of them that may go: a protected one stays where it is."""
+        return tuple(one for one in self.beyond if not one.protected)
+
+    @functools.cached_property
     def free_slots(self) -> tuple[int, ...]:
         """Slots that can be started: those kept warm first, then the lowest. Failed ones wait for somebody to look at them."""
         taken = {one.slot for one in self.facts.instances if not one.startable}

@@ -54,6 +54,12 @@ SICK = {"ready": False}
 #: sick for longer than the patience
 DOOMED = calm(unhealthy={2: NOW - 90})
 
+
+def kept_beyond(count: int, *, requests: float | None = 100.0, **more: t.Any) -> Facts:
+    """Facts of ``count`` equal instances and of a protected one in slot 6, which is beyond max."""
+    return fleet(*even(count, **more).instances, one(6, protected=True, **more), requests=requests)
+
+
 ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
     # --- proportional sizing, out ---
     ("middling load", even(2), {}, calm(), ("hold", (), "steady", ())),
@@ -267,6 +273,17 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
     ("all but one protected", fleet(*(one(slot, cpu=1.0, protected=slot > 1) for slot in (1, 2, 3, 4))), {}, calm(),
      ("in", (1,), "proportional", ("protected",))),
     ("protected beyond max", fleet(one(1), one(6, protected=True)), {}, calm(), ("hold", (), "beyond-max", ("protected",))),
+    ("protected beyond max, load low", kept_beyond(3, cpu=2.0), {}, calm(), ("in", (3, 2), "proportional", ("limit",))),
+    ("protected beyond max, steps alone", kept_beyond(3, cpu=2.0), STEPS, calm(), ("in", (3,), "scale-rule-cpu-low", ())),
+    ("protected beyond max, load high", kept_beyond(2, cpu=95.0), {}, calm(), ("out", (3,), "proportional", ())),
+    ("protected beyond max, load high, at max", kept_beyond(3, cpu=95.0), {}, calm(), ("hold", (), "proportional", ("at-max",))),
+    ("protected beyond max, above max", kept_beyond(3), {"max": 3}, calm(), ("in", (3,), "above-max", ())),
+    ("protected beyond max, above max under load", kept_beyond(3, cpu=95.0), {"max": 3}, calm(), ("in", (3,), "above-max", ())),
+    ("protected beyond max, pinned", kept_beyond(3), {"pin": 4}, calm(), ("hold", (), "pinned", ())),
+    ("protected beyond max, nothing known", kept_beyond(3, cpu=None, memory=None, requests=None), {}, calm(),
+     ("hold", (), "blind", ())),
+    ("protected beyond max needs no replacement", kept_beyond(1), {"min": 2}, calm(), ("hold", (), "beyond-max", ())),
+    ("of two beyond max one is protected", fleet(one(1), one(6, protected=True), one(7)), {}, calm(), ("in", (7,), "beyond-max", ())),
 ]  # fmt: skip
 
 
