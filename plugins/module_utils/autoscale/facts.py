@@ -139,7 +139,7 @@ def _instance(
         name=name,
         slot=int(one["slot"]),
         status=str(one.get("status") or ""),
-        state=str(one.get("state") or ""),
+        state=_state(one),
         ready=upstreams.healthy(address),
         started_at=number(one.get("started_at")),
         protected=one.get("protected") is True,
@@ -152,6 +152,12 @@ def _instance(
     memory = _memory(one)
     notes.extend(f"{what} of {name}: {found.why}" for what, found in (("CPU", cpu), ("memory", memory)) if found.value is None)
     return dataclasses.replace(seen, cpu=cpu.value, memory=memory.value)
+
+
+def _state(one: t.Mapping[str, t.Any]) -> str:
+    """The slot's state. What plans a fleet takes any instance that stands still for warm; one that is meant to run is not that."""
+    meant = one.get("marked") == "active" and one.get("status") == "Stopped"
+    return "active" if meant else str(one.get("state") or "")
 
 
 def _cpu(one: t.Mapping[str, t.Any], now: Sample, previous: Sample | None, longest: float) -> Rate:

@@ -111,6 +111,27 @@ def test_what_does_not_count_is_not_measured_and_not_complained_about() -> None:
     assert facts.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("marked", "status", "state", "seen", "counts", "startable"),
+    [
+        ("active", "Stopped", "warm", "active", False, True),
+        ("active", "Running", "active", "active", True, False),
+        ("active", "Frozen", "warm", "warm", False, True),
+        ("warm", "Stopped", "warm", "warm", False, True),
+        ("failed", "Stopped", "failed", "failed", False, False),
+        ("draining", "Stopped", "draining", "draining", False, False),
+        (None, "Stopped", "warm", "warm", False, True),
+        (None, "Running", "active", "active", True, False),
+    ],
+)
+def test_one_that_is_meant_to_run_and_stands_still_is_not_warm(
+    marked: str | None, status: str, state: str, seen: str, counts: bool, startable: bool
+) -> None:
+    now = [row(2, marked=marked, status=status, state=state, cpu_usage_ns=None)]
+    [one] = two_ticks(now, now, ([proxy(1, NOW - 10)], [proxy(1, NOW)])).instances
+    assert (one.state, one.counts, one.startable) == (seen, counts, startable)
+
+
 def test_requests_per_minute_over_all_proxies() -> None:
     traffic = ([proxy(100, NOW - 10), proxy(50, NOW - 20)], [proxy(200, NOW), proxy(90, NOW)])
     facts = two_ticks([], [], traffic)
