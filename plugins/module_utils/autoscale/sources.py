@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import signal
 import socket
 import ssl
@@ -19,6 +20,7 @@ import subprocess
 import threading
 import time
 import typing as t
+import unicodedata
 from urllib.parse import urlencode
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
@@ -28,6 +30,8 @@ Options = t.Mapping[str, t.Any]
 #: which option says what kind of source it is
 KINDS = ("redis_list", "command", "prometheus")
 TIMEOUT, MAX_AGE = 2.0, 120.0
+#: options that are part of what a source is logged in with
+SECRETS = ("token", "username", "password")
 #: seconds beyond its time limit that a source has to say what came of it, and those that a command in an instance needs besides
 GRACE, IN_INSTANCE = 1.0, 12.0
 
@@ -102,7 +106,34 @@ def _kind(source: Options) -> str:
 
 
 def _unknown(source: Options, why: str) -> dict[str, t.Any]:
-    return {"name": str(source["name"]), "value": None, "time": None, "why": f"{_WORDS[_kind(source)]}: {why}"}
+    return {"name": str(source["name"]), "value": None, "time": None, "why": f"{_WORDS[_kind(source)]}: {_hidden(why)}"}
+
+
+def _hidden(text: str, url: str = "") -> str:
+    """The text without what stands before the host in URLs.
+
+    :param url: one that it may speak of, and of whose user and password there may be more than the end of a word shows
+    """
+    inside = _user_info(url)
+    return _USER_INFO.sub("***@", text.replace(inside, "***@") if inside else text)
+
+
+def _user_info(url: str) -> str:
+    """What stands before the host of a URL, up to and with its last @."""
+    inside, at, _host = url.partition("://")[2].rpartition("@")
+    return inside + at
+
+
+def _plain(options: Options, name: str) -> str:
+    """A value without white space around it, such as the line break that a block scalar of YAML ends with."""
+    return str(options.get(name) or "").strip()
+
+
+def _unsendable(source: Options) -> list[str]:
+    """The options with a control character inside. None of them has one in earnest, and in a header it is a mistake that gets quoted."""
+    given = [(kind, source.get(kind) or {}) for kind in KINDS]
+    named = [(f"{kind}.{name}", _plain(options, name)) for kind, options in given for name in SECRETS]
+    return [where for where, text in named if any(unicodedata.category(character) == "Cc" for character in text)]
 
 
 def check(sources: t.Sequence[Options]) -> None:
@@ -115,6 +146,7 @@ def check(sources: t.Sequence[Options]) -> None:
             wrong.append(f"a source is named {name!r}; every source has a name of its own")
         if len(kinds) != 1:
             wrong.append(f"source {name!r} has {' and '.join(kinds) or 'no kind'}; give exactly one of {', '.join(KINDS)}")
+        wrong += [f"source {name!r} has a line break or another control character in {where}" for where in _unsendable(source)]
     if wrong:
         raise InvalidInput(f"gb_autoscale_sources: {'; '.join(wrong)}.")
 
@@ -142,9 +174,9 @@ def _redis(_lxd: Connection, options: Options, timeout: float, now: float) -> Re
     host, _colon, port = where.rpartition(":")
     deadline = time.monotonic() + timeout
     commands = []
-    if options.get("password"):
-        user = [str(options["username"])] if options.get("username") else []
-        commands.append(["AUTH", *user, str(options["password"])])
+    user, password = _plain(options, "username"), _plain(options, "password")
+    if password:
+        commands.append(["AUTH", *([user] if user else []), password])
     commands.append(["SELECT", str(options.get("db") or 0)])
     commands.append(["LLEN", str(options["list"])])
     try:
@@ -232,18 +264,30 @@ def _in_instance(lxd: Connection, instance: str, argv: t.Sequence[str], timeout:
 def _prometheus(_lxd: Connection, options: Options, timeout: float, now: float) -> Reading:
     from ansible_collections.generalbots.scaling.plugins.module_utils.http import HttpClient
 
-    url = str(options["url"])
-    headers = {"Authorization": f"Bearer {options['token']}"} if options.get("token") else {}
-    auth = (str(options["username"]), str(options["password"])) if options.get("username") else None
+    url, token = _plain(options, "url"), _plain(options, "token")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    user = _plain(options, "username")
+    auth = (user, _plain(options, "password")) if user else None
     client = HttpClient(url, timeout=timeout, headers=headers, auth=auth, verify=options.get("ca_cert") or True, retries=0)
     try:
         answer = client.request("GET", "/api/v1/query?" + urlencode({"query": options["query"]})).json()
     except (ScalingError, ValueError) as error:
-        raise Unknown(str(error)) from error
+        raise Unknown(_unquotable(error, url) or _hidden(str(error), url)) from error
     try:
         return _sample(answer["data"])
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise Unknown(f"{url} answered something else than an instant query's result") from error
+        raise Unknown(f"{_hidden(url, url)} answered something else than an instant query's result") from error
+
+
+def _unquotable(error: Exception, url: str) -> str:
+    """What to say instead of an error whose own words hold a secret, or a part of one that cannot be told from the rest."""
+    from requests.exceptions import InvalidHeader
+
+    if isinstance(error.__cause__, InvalidHeader) or isinstance(error, UnicodeEncodeError):
+        return "what it is given to log in with cannot be sent in a header"
+    if {*"/?#"} & {*_user_info(url)}:
+        return "it cannot be asked, and its URL has one of / ? # before an @: in a password they are written %2F %3F %23"
+    return ""
 
 
 def _sample(data: Options) -> Reading:
@@ -257,6 +301,8 @@ def _sample(data: Options) -> Reading:
     return Reading(float(value), float(moment))
 
 
+#: what stands before the host in a URL within a text
+_USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
 _READERS: t.Mapping[str, t.Callable[[Connection, Options, float, float], Reading]] = {
     "redis_list": _redis,
     "command": _command,

@@ -220,6 +220,66 @@ def test_a_prometheus_that_does_not_say(answer: t.Any, status: int, why: str) ->
     assert value is None and said.startswith("the Prometheus query: ") and why in said
 
 
+def test_white_space_around_a_secret_is_no_part_of_it() -> None:
+    """A block scalar of YAML and what is piped into ansible-vault end with a line break."""
+    got: list[tuple[str, str]] = []
+    with served(prometheus(result("scalar", [NOW, "12"]), got)) as port:
+        plain = {"url": f"http://127.0.0.1:{port}\n", "query": "x"}
+        assert read({"prometheus": {**plain, "token": " t0\r\n"}}) == (12.0, "")
+        assert read({"prometheus": {**plain, "username": "gb\n", "password": "p w\n"}}) == (12.0, "")
+        assert read({"prometheus": {**plain, "token": "\n"}}) == (12.0, "")
+    assert [said for _path, said in got] == ["Bearer t0", "Basic Z2I6cCB3", ""]
+    asked: list[bytes] = []
+    with served(redis([b"+OK\r\n", b"+OK\r\n", b":17\r\n"], asked)) as port:
+        assert read({"redis_list": {"port": port, "list": "jobs", "username": "gb\n", "password": "pw\n"}}) == (17.0, "")
+    assert asked[0].startswith(b"*3\r\n$4\r\nAUTH\r\n$2\r\ngb\r\n$2\r\npw\r\n")
+
+
+@pytest.mark.parametrize("kind", ["prometheus", "redis_list"])
+@pytest.mark.parametrize("option", ["token", "username", "password"])
+@pytest.mark.parametrize("within", ["\n", "\r\n", "\0", "\x7f"])
+def test_a_secret_with_a_control_character_inside_is_refused_and_not_quoted(kind: str, option: str, within: str) -> None:
+    source = {"name": "a", kind: {"url": "http://127.0.0.1:9", "query": "x", "list": "y", option: f"first{within}second\n"}}
+    with pytest.raises(InvalidInput) as caught:
+        sources.read_all(NoLxd(), [source], NOW)
+    assert f"source 'a' has a line break or another control character in {kind}.{option}" in str(caught.value)
+    assert "first" not in str(caught.value) and "second" not in str(caught.value)
+
+
+def test_a_header_that_is_refused_is_not_quoted() -> None:
+    source = {"name": "queue", "prometheus": {"url": "http://127.0.0.1:9", "query": "x", "token": "first\nsecond"}}
+    said = sources.read(NoLxd(), source, NOW)["why"]
+    assert said == "the Prometheus query: what it is given to log in with cannot be sent in a header"
+
+
+@pytest.mark.parametrize("secret", ["hunter22", "hunter@22", "hunter 22", "hunter%2F22"])
+@pytest.mark.parametrize("status", [200, 400, None])
+def test_what_is_before_the_host_in_a_url_is_not_told(secret: str, status: int | None) -> None:
+    with served(prometheus({"data": 1}, [], status or 200)) as port:
+        where = f"127.0.0.1:{port if status else 9}"
+        value, said = read({"prometheus": {"url": f"http://gb:{secret}@{where}", "query": "x"}})
+    assert value is None and f"http://***@{where}" in said
+    assert "hunter" not in said and "22@" not in said
+
+
+@pytest.mark.parametrize("secret", ["hunter/22", "hunter?22", "hunter#22", "hunter/@22"])
+def test_a_password_that_ends_the_host_of_a_url_is_not_told_either(secret: str) -> None:
+    value, said = read({"prometheus": {"url": f"http://gb:{secret}@127.0.0.1:9", "query": "x"}})
+    assert value is None and said.endswith("before an @: in a password they are written %2F %3F %23")
+    assert "hunter" not in said and "22" not in said
+
+
+@pytest.mark.parametrize("token", ["t\u20ac", "\u00e4\u20ac"])
+def test_a_token_of_other_letters_is_not_told(token: str) -> None:
+    said = read({"prometheus": {"url": "http://127.0.0.1:9", "query": "x", "token": token}})[1]
+    assert token not in said
+
+
+def test_nor_that_of_a_url_that_a_command_speaks_of() -> None:
+    said = read(python("import sys; sys.exit('no answer from https://gb:hunter22@queue:80/x, ask a@b')"))[1]
+    assert said.endswith("no answer from https://***@queue:80/x, ask a@b")
+
+
 @pytest.mark.parametrize("kind", ["prometheus", "redis_list"])
 def test_one_that_answers_bit_by_bit_is_not_waited_for(kind: str) -> None:
     over = threading.Event()
