@@ -75,6 +75,48 @@ def test_secrets_are_removed_from_what_is_answered_and_from_what_went_wrong() ->
         assert "hunter22" not in json.dumps(answer(body, name="a", token="hunter22"))
 
 
+ENVIRONMENT = {
+    "THREADS": "64",
+    "PORT": 8080,
+    "DEMO": "true",
+    "OFF": False,
+    "LEVEL": "info",
+    "BYTES": "1000000",
+    "TOKEN": "hunter22-of-vault",
+}
+#: as a tick says it
+SAID = {
+    "reason": "CPU 64 % of 70 %",
+    "time": 1_764_000_064.5,
+    "count": 64,
+    "port": "8080",
+    "bytes": 1_000_000,
+    "alert": True,
+    "words": "true info",
+}
+
+
+def answer_of_a_run(told: str, **more: t.Any) -> dict[str, t.Any]:
+    run = importlib.import_module(f"{COLLECTION}.modules.autoscale_run")
+    plain = {"config_csv": "/a/config.csv", "subnet": "10.87.0.0/24", "network": "gbbr0"}
+    said = types.SimpleNamespace(SPEC=run.SPEC, body=lambda _task: {**SAID, "told": told})
+    return called(t.cast(types.ModuleType, said), {**plain, **more}, check=False)
+
+
+def test_numbers_and_words_of_an_environment_are_no_secrets_and_a_token_in_it_is() -> None:
+    sources = [{"name": "queue", "command": {"argv": ["depth"], "environment": {"DEPTH": 64, "KEY": "hunter33-of-vault"}}}]
+    found = answer_of_a_run("it said hunter22-of-vault and hunter33-of-vault", environment=ENVIRONMENT, sources=sources)
+    assert {name: found[name] for name in SAID} == SAID
+    assert "hunter" not in found["told"]
+
+
+@pytest.mark.parametrize("password", ["64", "12345678", "true", "short"])
+def test_what_stands_in_an_environment_as_well_is_as_secret_as_elsewhere(password: str) -> None:
+    sources = [{"name": "queue", "redis_list": {"list": "jobs", "password": password}}]
+    found = answer_of_a_run(f"it said {password}.", environment={**ENVIRONMENT, "AGAIN": password}, sources=sources)
+    assert found["told"] == "it said ********."
+
+
 def test_an_error_of_ours_fails_with_its_details_and_what_was_warned_of_is_shown() -> None:
     def body(task: t.Any) -> dict[str, t.Any]:
         task.warn("look out")
