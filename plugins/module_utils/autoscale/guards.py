@@ -107,7 +107,8 @@ def _no_slot(view: View, proposal: Proposal) -> Verdict | None:
     failed = [one for one in view.facts.instances if one.state == "failed"]
     kept = f" ({_names(failed)} failed and is kept for inspection)" if failed else ""
     words = f"only {slots_words(view.free_slots)} can be started" if free else f"no slot from 1 to {view.policy.max} can be started"
-    return Verdict(view.current + free, words + kept)
+    # Failed slots are freed by a person only, and without them the minimum is missed for ever.
+    return Verdict(view.current + free, words + kept, alert=bool(failed) and view.current + free < view.bounds.low)
 
 
 def _given_up(view: View, proposal: Proposal) -> Verdict | None:

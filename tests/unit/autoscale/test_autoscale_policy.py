@@ -379,6 +379,17 @@ def test_what_a_person_must_look_at_is_an_alert(facts: Facts, history: History, 
     assert words in decision.reason
 
 
+def test_no_slot_is_an_alert_where_failed_ones_keep_the_fleet_below_its_minimum() -> None:
+    failed = [one(slot, state="failed", status="Stopped") for slot in (3, 4)]
+    draining = [one(slot, state="draining") for slot in (3, 4)]
+    held = make(fleet(one(1), one(2), *failed), min=4)
+    assert held.alert and outcome(held) == ("hold", (), "below-min", ("no-slot",))
+    assert make(fleet(one(1), *failed), min=3).alert, "2 of 3 can be had"
+    assert not make(fleet(one(1), *failed), min=2).alert, "the minimum can be had"
+    assert not make(fleet(one(1, cpu=95.0), one(2, cpu=95.0), *failed)).alert, "it is not missed"
+    assert not make(fleet(one(1), *draining), min=3).alert, "they will be free again"
+
+
 def test_no_slot_names_the_failed_instance() -> None:
     facts = fleet(one(1, cpu=90.0), one(2, state="failed", status="Stopped"))
     assert "botserver-2 failed and is kept for inspection" in make(facts, max=2).reason
