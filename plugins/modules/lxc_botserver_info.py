@@ -60,6 +60,9 @@ fleet:
     state:
       description: V(active), V(draining), V(failed) or V(warm), which is stopped and kept.
       type: str
+    marked:
+      description: The state that it is meant to have, which one that stands still does not.
+      type: str
     address:
       description: Its address.
       type: str

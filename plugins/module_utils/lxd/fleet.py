@@ -367,6 +367,7 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "slot": slot,
         "status": instance.status,
         "state": slot_state(instance),
+        "marked": instance.config.get(STATE_KEY) or None,
         "address": instance.devices.get("eth0", {}).get("ipv4.address") or address(subnet, COMPONENT, slot),
         "image": instance.config.get(IMAGE_KEY, ""),
         "drain_deadline": float(deadline) if deadline else None,

@@ -80,6 +80,23 @@ def test_a_tick_asks_lxd_as_often_whatever_the_size_of_the_fleet() -> None:
     assert asked[0] == asked[1] <= 9
 
 
+def test_an_instance_that_is_meant_to_run_and_stands_still_is_started_again() -> None:
+    """Though nothing else asks for it: two serve, and one is the minimum."""
+    world = World()
+    world.fleet(1, 3)
+    world.fleet(2, status="Stopped")
+    assert go(world)["decision"]["rule"] == "restart"
+    assert world.slots() == {"active Running": [1, 2, 3]}
+
+
+def test_one_that_was_stopped_to_be_kept_is_left_so() -> None:
+    world = World()
+    world.fleet(1, 3)
+    world.fleet(2, state="warm", status="Stopped")
+    assert go(world)["decision"]["start"] == []
+    assert world.slots() == {"active Running": [1, 3], "warm Stopped": [2]}
+
+
 def test_by_hand_to_a_size_and_back_warm_slots_first() -> None:
     world = World()
     world.fleet(1)
