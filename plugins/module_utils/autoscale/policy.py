@@ -26,7 +26,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
     Policy,
     Seen,
 )
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import Proposal, heard
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import Proposal, heard, renews
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import total_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import capital, instances, slots_words, steady_words
@@ -62,7 +62,7 @@ def decide(facts: Facts, policy: Policy, history: History) -> Decision:
         guards=tuple(Held(name, verdict.why) for name, verdict in bound),
         alert=proposal.alert or any(verdict.alert for _name, verdict in bound),
         next=_next(view, action),
-        seen=_seen(view, proposal, start),
+        seen=_seen(view, proposal, start, drain),
     )
 
 
@@ -103,7 +103,7 @@ def _recommended(view: View) -> int | None:
     return max(view.bounds.low, min(view.demands[0].wanted(view.capacity), view.bounds.high))
 
 
-def _seen(view: View, proposal: Proposal, start: t.Sequence[int]) -> Seen:
+def _seen(view: View, proposal: Proposal, start: t.Sequence[int], drain: t.Sequence[int]) -> Seen:
     whole = [metric for metric in view.metrics if metric.moves and metric.known]
     return Seen(
         totals={metric.name: total_of(view.facts.time, metric, view.history.loads) for metric in whole},
@@ -112,7 +112,7 @@ def _seen(view: View, proposal: Proposal, start: t.Sequence[int]) -> Seen:
         unhealthy=frozenset(one.slot for one in view.members if one.ready is False),
         members=frozenset(one.slot for one in view.members),
         substitutes=_substitutes(proposal, start),
-        healed=proposal.kind == "heal" and bool(start),
+        healed=proposal.kind == "heal" and bool(start or (drain and renews(view, proposal))),
     )
 
 

@@ -53,6 +53,11 @@ def heard(view: View) -> tuple[str, Proposal | None]:
     return "steady", None
 
 
+def renews(view: View, proposal: Proposal) -> bool:
+    """Whether unhealthy instances go before anybody replaces them, as no slot is free: they are started anew in their own."""
+    return proposal.direction == "in" and bool({*proposal.replace} - {*view.substituted})
+
+
 # --- bounds --------------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +205,7 @@ def _restart(view: View) -> Proposal | None:
 
 
 def _replace(view: View) -> Proposal | None:
-    """The new one first; where there is no room for it, the unhealthy one goes first, for it serves nothing."""
+    """The new one first; where there is no room for it, the unhealthy one goes first, for it serves nothing, and is started anew."""
     room = view.policy.max_unavailable - len(view.substituted)
     slots = _unreplaced(view)[: max(room, 0)]
     if not slots:
@@ -211,7 +216,13 @@ def _replace(view: View) -> Proposal | None:
         slots = slots[:space]
         return Proposal("out", because + ": its replacement first", view.current + len(slots), "heal", True, replace=slots)
     return Proposal(
-        "in", because + ", and no slot is free for a replacement", view.current - len(slots), "heal", True, only=slots, replace=slots
+        "in",
+        because + ", and no slot is free for a replacement, so it is started anew",
+        view.current - len(slots),
+        "heal",
+        True,
+        only=slots,
+        replace=slots,
     )
 
 

@@ -411,10 +411,12 @@ class Run:
         return others[:1]
 
     def _leaving(self, decision: Decision) -> dict[str, list[int]]:
-        """The slots to drain by what becomes of them: those that were replaced because they were ill are kept for inspection."""
+        """The slots to drain by what becomes of them: those that were replaced because they were ill are kept for inspection, and those
+        that go because there is no room for a replacement are started anew."""
         found: dict[str, list[int]] = {}
+        ill = "start" if decision.rule == "replace" else "failed"
         for slot in decision.drain:
-            found.setdefault("failed" if slot in decision.replace else self._job.how.keeps, []).append(slot)
+            found.setdefault(ill if slot in decision.replace else self._job.how.keeps, []).append(slot)
         return found
 
     def _until_gone(self, actor: Actor, slots: t.Collection[int]) -> set[int]:

@@ -51,6 +51,8 @@ class World:
         }
         self.closed: set[str] = set()
         self.ill: set[str] = set()
+        #: those of them that a start anew cures
+        self.stuck: set[str] = set()
         self.in_flight: dict[str, int] = {}
         self.silent: set[str] = set()
         self.effects: list[str] = []
@@ -200,6 +202,7 @@ class World:
             there = self.objects[f"instances/{name}"]
             there["status"] = {"start": "Running", "stop": "Stopped"}[body["action"]]
             if body["action"] == "start":
+                self.ill -= self.stuck & {name}
                 there["last_used_at"] = datetime.datetime.fromtimestamp(self.time, datetime.UTC).isoformat()
             self.closed.discard(name)
 

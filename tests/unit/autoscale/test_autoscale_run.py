@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -16,7 +17,7 @@ from fleet_world import START, World, job, ports
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import settings_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held, text_of
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
@@ -87,6 +88,53 @@ def test_an_instance_that_is_meant_to_run_and_stands_still_is_started_again() ->
     world.fleet(2, status="Stopped")
     assert go(world)["decision"]["rule"] == "restart"
     assert world.slots() == {"active Running": [1, 2, 3]}
+
+
+FULL = {"scale-min-instances": 2, "scale-max-instances": 2}
+
+
+def ticks_until_healed(world: World, times: int = 12) -> list[dict[str, t.Any]]:
+    """Decisions of a fleet of two, which is its minimum and its maximum, one each half minute."""
+    decisions, world.in_flight = [], {"botserver-1": 0, "botserver-2": 0}
+    for _ in range(times):
+        with contextlib.suppress(ScalingError):
+            decisions.append(go(world, settings=FULL, health_timeout=20)["decision"])
+        world.sleep(30)
+    return decisions
+
+
+def test_an_unhealthy_one_without_room_for_a_replacement_is_started_anew() -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.ill, world.stuck = {"botserver-2"}, {"botserver-2"}
+    decisions = ticks_until_healed(world)
+    assert world.slots() == {"active Running": [1, 2]} and not world.ill
+    (healed,) = [one for one in decisions if one["rule"] == "replace" and one["action"] != "hold"]
+    assert "no slot is free for a replacement, so it is started anew: drain slot 2" in healed["reason"]
+
+
+def test_one_that_a_start_does_not_cure_is_set_aside_and_a_person_called() -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.ill = {"botserver-2"}
+    decisions = ticks_until_healed(world)
+    assert world.slots() == {"active Running": [1], "failed Stopped": [2]}
+    assert decisions[-1]["alert"] and "botserver-2 failed and is kept for inspection" in decisions[-1]["reason"]
+
+
+def test_starting_anew_what_does_not_stay_healthy_is_given_up() -> None:
+    """It comes up each time, and falls ill again."""
+    world = World()
+    world.fleet(1, 2)
+    world.stuck, world.in_flight = {"botserver-2"}, {"botserver-1": 0, "botserver-2": 0}
+    begun, last = [], {}
+    for _ in range(30):
+        world.ill = {"botserver-2"} if world.time % 300 >= 60 else world.ill
+        last = go(world, settings=FULL, health_timeout=20)["decision"]
+        begun += [last] if last["rule"] == "replace" and last["drain"] else []
+        world.sleep(30)
+    assert len(begun) == Policy.give_up_after
+    assert last["alert"] and "replacements within an hour did not help" in last["reason"]
 
 
 def test_one_that_was_stopped_to_be_kept_is_left_so() -> None:
