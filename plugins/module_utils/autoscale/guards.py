@@ -10,7 +10,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Direction, InstanceFacts, Metric
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import Proposal, renews
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW, Proposal
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import instances, slots_words, why_unknown
 
@@ -114,7 +114,7 @@ def _no_slot(view: View, proposal: Proposal) -> Verdict | None:
 def _given_up(view: View, proposal: Proposal) -> Verdict | None:
     """Starting again what does not start, or replacing what does not stay well, is churn: a person is called."""
     history, policy = view.history, view.policy
-    if proposal.direction == "in" and not renews(view, proposal):
+    if proposal.direction == "in" and proposal.rule != RENEW:
         return None
     if history.failed_starts >= policy.give_up_after and history.last_failed is not None:
         left = policy.give_up_for - max(view.facts.time - history.last_failed, 0.0)

@@ -26,7 +26,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
     Policy,
     Seen,
 )
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import Proposal, heard, renews
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW, Proposal, heard
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import total_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import capital, instances, slots_words, steady_words
@@ -112,7 +112,7 @@ def _seen(view: View, proposal: Proposal, start: t.Sequence[int], drain: t.Seque
         unhealthy=frozenset(one.slot for one in view.members if one.ready is False),
         members=frozenset(one.slot for one in view.members),
         substitutes=_substitutes(proposal, start),
-        healed=proposal.kind == "heal" and bool(start or (drain and renews(view, proposal))),
+        healed=proposal.kind == "heal" and bool(start or (drain and proposal.rule == RENEW)),
     )
 
 

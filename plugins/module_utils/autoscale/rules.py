@@ -53,9 +53,8 @@ def heard(view: View) -> tuple[str, Proposal | None]:
     return "steady", None
 
 
-def renews(view: View, proposal: Proposal) -> bool:
-    """Whether unhealthy instances go before anybody replaces them, as no slot is free: they are started anew in their own."""
-    return proposal.direction == "in" and bool({*proposal.replace} - {*view.substituted})
+#: the rule by which unhealthy instances are started anew in their own slots, as no other is free for a replacement
+RENEW = "renew"
 
 
 # --- bounds --------------------------------------------------------------------------------------------------------
@@ -205,7 +204,8 @@ def _restart(view: View) -> Proposal | None:
 
 
 def _replace(view: View) -> Proposal | None:
-    """The new one first; where there is no room for it, the unhealthy one goes first, for it serves nothing, and is started anew."""
+    """The new one first. Where there is no room for it, the unhealthy one goes, for it serves nothing, and is started anew if the fleet
+    is too small without it."""
     room = view.policy.max_unavailable - len(view.substituted)
     slots = _unreplaced(view)[: max(room, 0)]
     if not slots:
@@ -215,15 +215,11 @@ def _replace(view: View) -> Proposal | None:
     if space > 0:
         slots = slots[:space]
         return Proposal("out", because + ": its replacement first", view.current + len(slots), "heal", True, replace=slots)
-    return Proposal(
-        "in",
-        because + ", and no slot is free for a replacement, so it is started anew",
-        view.current - len(slots),
-        "heal",
-        True,
-        only=slots,
-        replace=slots,
-    )
+    size = view.current - len(slots)
+    because += ", and no slot is free for a replacement"
+    if size >= max([view.bounds.low, *(demand.least for demand in view.demands)]):
+        return Proposal("in", because, size, "heal", True, only=slots, replace=slots)
+    return Proposal("in", because + ", so it is started anew", size, "heal", True, only=slots, replace=slots, rule=RENEW)
 
 
 def _retire(view: View) -> Proposal | None:

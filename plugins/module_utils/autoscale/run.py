@@ -29,6 +29,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, Actor, Failure, How
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import Tick, look, tick
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
@@ -414,7 +415,7 @@ class Run:
         """The slots to drain by what becomes of them: those that were replaced because they were ill are kept for inspection, and those
         that go because there is no room for a replacement are started anew."""
         found: dict[str, list[int]] = {}
-        ill = "start" if decision.rule == "replace" else "failed"
+        ill = "start" if decision.rule == RENEW else "failed"
         for slot in decision.drain:
             found.setdefault(ill if slot in decision.replace else self._job.how.keeps, []).append(slot)
         return found

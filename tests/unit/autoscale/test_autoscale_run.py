@@ -109,7 +109,7 @@ def test_an_unhealthy_one_without_room_for_a_replacement_is_started_anew() -> No
     world.ill, world.stuck = {"botserver-2"}, {"botserver-2"}
     decisions = ticks_until_healed(world)
     assert world.slots() == {"active Running": [1, 2]} and not world.ill
-    (healed,) = [one for one in decisions if one["rule"] == "replace" and one["action"] != "hold"]
+    (healed,) = [one for one in decisions if one["rule"] == "renew" and one["action"] != "hold"]
     assert "no slot is free for a replacement, so it is started anew: drain slot 2" in healed["reason"]
 
 
@@ -131,7 +131,7 @@ def test_starting_anew_what_does_not_stay_healthy_is_given_up() -> None:
     for _ in range(30):
         world.ill = {"botserver-2"} if world.time % 300 >= 60 else world.ill
         last = go(world, settings=FULL, health_timeout=20)["decision"]
-        begun += [last] if last["rule"] == "replace" and last["drain"] else []
+        begun += [last] if last["rule"] == "renew" and last["drain"] else []
         world.sleep(30)
     assert len(begun) == Policy.give_up_after
     assert last["alert"] and "replacements within an hour did not help" in last["reason"]
