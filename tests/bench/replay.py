@@ -189,12 +189,18 @@ class Compared:
         return (*defaults, self.few, self.turns, self.above)
 
 
+def shares(points: t.Sequence[Point]) -> tuple[float, float]:
+    """Our time with too few and our reversals as shares of HPA's at equal instances, over all points."""
+    few = math.fsum(one.ours.under_time for one in points) / (math.fsum(one.under for one in points) or 1.0)
+    turns = math.fsum(one.ours.reversals for one in points) / (math.fsum(one.reversals for one in points) or 1.0)
+    return few, turns
+
+
 def compared(results: t.Mapping[Run, Result], start: float) -> Compared:
     """The comparison of ours and HPA in these results."""
     at_defaults = {run.name: one for run, one in results.items() if (run.target, run.start) == (70.0, start)}
     points = frontier(results, start)
-    few = math.fsum(one.ours.under_time for one in points) / (math.fsum(one.under for one in points) or 1.0)
-    turns = math.fsum(one.ours.reversals for one in points) / (math.fsum(one.reversals for one in points) or 1.0)
+    few, turns = shares(points)
     above = sum(one.ours.under_time > one.under + 1e-9 for one in points)
     return Compared(at_defaults["ours"], at_defaults["HPA"], few, turns, above)
 
@@ -261,8 +267,7 @@ def _in_all(points: t.Sequence[Point]) -> t.Iterator[str]:
     """The sweep over all shapes, if there was one."""
     if not points:
         return
-    few = math.fsum(one.ours.under_time for one in points) / (math.fsum(one.under for one in points) or 1.0)
-    turns = math.fsum(one.ours.reversals for one in points) / (math.fsum(one.reversals for one in points) or 1.0)
+    few, turns = shares(points)
     lacking = sum(one.ours.under_time > one.under + 1e-9 for one in points)
     turning = sum(one.ours.reversals > one.reversals + 1e-9 for one in points)
     yield f"\nat equal instances, over {len(points)} targets: {few:.2f} of HPA's time with too few (above it at {lacking}),"

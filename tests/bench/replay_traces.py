@@ -202,5 +202,6 @@ def traced(shape: Shape, seed: int, days: float = 0.5) -> list[float]:
         counts.append(_poisson(chance, shape.mean(tick * STEP) * more * math.exp(chance.gauss(0, shape.noise))))
     if not shape.whole_minutes:
         return counts
-    minutes = (counts[first : first + 4] for first in range(0, len(counts), 4))
+    ticks = round(60 / STEP)
+    minutes = (counts[first : first + ticks] for first in range(0, len(counts), ticks))
     return [math.fsum(minute) / len(minute) for minute in minutes for _ in minute]
