@@ -31,6 +31,8 @@ Observed = t.Mapping[str, Instance]
 WATCH = 2.0
 #: failures of slots that make a run fail; a drain past its deadline is only told, unless a person waits for what then does not happen
 FATAL = frozenset({"start", "unready", "stop"})
+#: those of them by which a slot did not come up
+UP = frozenset({"start", "unready"})
 Step = t.Literal["finish", "close", "wait", "reopen", "keep"]
 
 
@@ -107,6 +109,8 @@ class Actor:
     ``did`` says what was done, ``failures`` what failed, for the log and the next decision; ``renewed`` are the slots that were drained
     and started anew, whether they came up or were set aside; ``kept`` are those that are left draining beyond their deadline.
 
+    ``aside`` are those that did not come up and were marked as failed and stopped, for a person to look at.
+
     :param beat: called in each round of a long wait, for what must not rest meanwhile
     """
 
@@ -132,6 +136,12 @@ class Actor:
         self.failures: list[Failure] = []
         self.renewed: set[int] = set()
         self.kept: set[int] = set()
+        self.aside: set[int] = set()
+
+    @property
+    def stuck(self) -> set[int]:
+        """The slots that could neither be started nor be set aside."""
+        return {one.slot for one in self.failures if one.kind in UP} - self.aside
 
     def use(self, spec: fleet.FleetSpec) -> None:
         """Take further steps on the fleet as it is described by another spec."""
@@ -166,14 +176,19 @@ class Actor:
         return [slot for slot in begun if slot not in unready]
 
     def _plan_start(self, wanted: Plan, slot: int, observed: Observed, replaces: str) -> None:
-        spec, name = dataclasses.replace(self._how.spec, replaces=replaces), instance_name(fleet.COMPONENT, slot)
-        there = observed.get(name)
-        seen = dict(observed)
+        spec, there = dataclasses.replace(self._how.spec, replaces=replaces), observed.get(instance_name(fleet.COMPONENT, slot))
+        outdated = there is not None and there.status == "Stopped" and fleet.slot_of(there) == slot and fleet.outdated(there, spec)
+        self._plan_into(wanted, spec, slot, observed, "started", anew=outdated)
+
+    def _plan_into(self, wanted: Plan, spec: fleet.FleetSpec, slot: int, observed: Observed, state: str, *, anew: bool) -> None:
+        """Plan to bring a slot into a state, deleted and made ``anew``; where that is refused nothing is planned, and it has failed."""
+        name, one = instance_name(fleet.COMPONENT, slot), Plan()
         try:
-            if there is not None and there.status == "Stopped" and fleet.slot_of(there) == slot and fleet.outdated(there, spec):
-                wanted.extend(fleet.plan_fleet(spec, [slot], fleet.Look(seen, now=self._now()), "absent"))
-                del seen[name]
-            wanted.extend(fleet.plan_fleet(spec, [slot], fleet.Look(seen, now=self._now()), "started"))
+            if anew:
+                one.extend(fleet.plan_fleet(spec, [slot], fleet.Look(observed, now=self._now()), "absent"))
+            seen = {key: instance for key, instance in observed.items() if not (anew and key == name)}
+            one.extend(fleet.plan_fleet(spec, [slot], fleet.Look(seen, now=self._now()), state))
+            wanted.extend(one)
         except ScalingError as error:
             self.failures.append(Failure(slot, "start", str(error)))
 
@@ -240,7 +255,8 @@ class Actor:
             wanted = fleet.plan_fleet(spec, [slot], fleet.Look(observe(self._lxd), now=self._now()), "failed")
         except Refused:
             return  # a foreign instance of that name, which is left alone
-        self._run(wanted, "stop", force=True)
+        if not self._run(wanted, "stop", force=True):
+            self.aside.add(slot)
 
     # --- in --------------------------------------------------------------------------------------------------------
 
@@ -380,11 +396,7 @@ class Actor:
         work = fleet.warm_work(observed, self._how.spec, wanted)
         plan = Plan()
         for slot in [*work.create, *work.renew][:at_most]:
-            seen = dict(observed)
-            if slot in work.renew:
-                plan.extend(fleet.plan_fleet(self._how.spec, [slot], fleet.Look(seen, now=self._now()), "absent"))
-                del seen[instance_name(fleet.COMPONENT, slot)]
-            plan.extend(fleet.plan_fleet(self._how.spec, [slot], fleet.Look(seen, now=self._now()), "warm"))
+            self._plan_into(plan, self._how.spec, slot, observed, "warm", anew=slot in work.renew)
         self._run(plan, "start")
 
     def _run(self, wanted: Plan, kind: str, *, force: bool = False) -> list[int]:

@@ -75,6 +75,7 @@ def as_dict(history: History) -> dict[str, t.Any]:
         "needs": [list(one) for one in history.needs],
         "replaced": list(history.replaced),
         "unhealthy": {str(slot): since for slot, since in history.unhealthy.items()},
+        "stuck": {str(slot): at for slot, at in history.stuck.items()},
         "replacing": {str(slot): new for slot, new in history.replacing.items()},
     }
 
@@ -96,6 +97,7 @@ def from_dict(data: t.Mapping[str, t.Any]) -> History:
         replaced=tuple(_number(at) for at in data.get("replaced", ()))[-MOST:],
         failed_starts=int(data.get("failed_starts", 0)),
         last_failed=_time(data.get("last_failed")),
+        stuck={int(slot): _number(at) for slot, at in data.get("stuck", {}).items()},
     )
 
 
@@ -112,6 +114,7 @@ def not_after(history: History, now: float) -> History:
         last_failed=clip(history.last_failed),
         loads=tuple(one for one in history.loads if one.time <= now),
         needs=tuple(one for one in history.needs if one[0] <= now),
+        stuck={slot: min(at, now) for slot, at in history.stuck.items()},
         unhealthy={slot: min(since, now) for slot, since in history.unhealthy.items()},
         replaced=tuple(min(at, now) for at in history.replaced),
     )
@@ -129,6 +132,12 @@ def failed(history: History, lost: int, came: int, now: float) -> History:
     if came:
         return dataclasses.replace(history, failed_starts=0, last_failed=None)
     return dataclasses.replace(history, failed_starts=history.failed_starts + lost, last_failed=now) if lost else history
+
+
+def stuck(history: History, slots: t.Collection[int], now: float) -> History:
+    """The history after a run in which slots could be neither started nor marked as failed; they are remembered for an hour."""
+    before = {slot: at for slot, at in history.stuck.items() if now - at < HOUR}
+    return dataclasses.replace(history, stuck={**before, **dict.fromkeys(sorted(slots)[:SLOTS], now)})
 
 
 def _number(value: t.Any) -> float:

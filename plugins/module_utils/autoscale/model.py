@@ -160,8 +160,8 @@ class InstanceFacts:
 
     @property
     def startable(self) -> bool:
-        """Whether its slot can be started again: kept warm, or meant to run and stopped."""
-        return self.state == "warm" or (self.state == "active" and self.status == "Stopped")
+        """Whether its slot can be started again: kept warm, or meant to run, and stopped. LXD starts no frozen or broken one."""
+        return self.state in ("warm", "active") and self.status == "Stopped"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,6 +197,7 @@ class History:
     :param replacing: unhealthy slots whose replacement was started, with the slot that replaces them
     :param replaced: when replacements were started, oldest first
     :param failed_starts: starts that failed since the last one that succeeded
+    :param stuck: slots that could be neither started nor marked as failed, with when that was tried
     """
 
     last_out: float | None = None
@@ -208,6 +209,7 @@ class History:
     replaced: tuple[float, ...] = ()
     failed_starts: int = 0
     last_failed: float | None = None
+    stuck: t.Mapping[int, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,8 +127,11 @@ def _clipped(view: View) -> str:
 
 
 def _grow(view: View) -> Proposal | None:
-    """The largest size that any metric asks for; on a tie proportional sizing speaks."""
-    if view.pinned is not None or _is_to_retreat(view):
+    """The largest size that any metric asks for; on a tie proportional sizing speaks.
+
+    Where the fleet cannot grow, what it asks for keeps no unhealthy instance from being started anew.
+    """
+    if view.pinned is not None or _is_to_retreat(view) or (_room(view) <= 0 and _next_replaced(view)):
         return None
     wishes = [*_proportional_out(view), *_over_threshold(view), *_steps_out(view)]
     if not wishes:
@@ -139,8 +142,8 @@ def _grow(view: View) -> Proposal | None:
 
 
 def _is_to_retreat(view: View) -> bool:
-    """Whether slots beyond max leave the fleet no room to grow and one can go: of those, or in the place of a protected one."""
-    return bool(view.leaving and view.current >= view.bounds.high) or bool(view.beyond and view.current > view.bounds.high)
+    """Whether the fleet is above its bounds, or slots beyond max leave it no room to grow and one of them can go."""
+    return view.current > view.bounds.high or bool(view.leaving and view.current >= view.bounds.high)
 
 
 def _proportional_out(view: View) -> t.Iterator[Proposal]:
@@ -194,6 +197,16 @@ def _unreplaced(view: View) -> tuple[int, ...]:
     return tuple(one.slot for one in view.doomed if one.slot not in view.substituted)
 
 
+def _next_replaced(view: View) -> tuple[int, ...]:
+    """Those of them that may be replaced at once."""
+    return _unreplaced(view)[: max(view.policy.max_unavailable - len(view.substituted), 0)]
+
+
+def _room(view: View) -> int:
+    """Instances that can be started within the bounds."""
+    return min(view.bounds.high - view.current, len(view.free_slots))
+
+
 def _restart(view: View) -> Proposal | None:
     slots = tuple(one.slot for one in view.fallen)[: max(view.bounds.high - view.current, 0)]
     if not slots:
@@ -206,18 +219,17 @@ def _restart(view: View) -> Proposal | None:
 def _replace(view: View) -> Proposal | None:
     """The new one first. Where there is no room for it, the unhealthy one goes, for it serves nothing, and is started anew if the fleet
     is too small without it."""
-    room = view.policy.max_unavailable - len(view.substituted)
-    slots = _unreplaced(view)[: max(room, 0)]
+    slots, room = _next_replaced(view), _room(view)
     if not slots:
         return None
     because = f"{slots_words(slots)} has been unhealthy for longer than {view.policy.heal_patience:.0f} s"
-    space = min(view.bounds.high - view.current, len(view.free_slots))
-    if space > 0:
-        slots = slots[:space]
+    if room > 0:
+        slots = slots[:room]
         return Proposal("out", because + ": its replacement first", view.current + len(slots), "heal", True, replace=slots)
     size = view.current - len(slots)
     because += ", and no slot is free for a replacement"
-    if size >= max([view.bounds.low, *(demand.least for demand in view.demands)]):
+    enough = max([view.bounds.low, *(demand.least for demand in view.demands)])
+    if size >= min(enough, view.bounds.high):
         return Proposal("in", because, size, "heal", True, only=slots, replace=slots)
     return Proposal("in", because + ", so it is started anew", size, "heal", True, only=slots, replace=slots, rule=RENEW)
 

@@ -26,7 +26,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
     sources,
     traffic,
 )
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, Actor, Failure, How
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW
@@ -215,6 +216,8 @@ class Run:
         if self._check:
             return
         self._act(decided, seen, actor, settings)
+        history = past.stuck(decided.state.history, actor.stuck, self._ports.now())
+        self._tick = decided = dataclasses.replace(decided, state=dataclasses.replace(decided.state, history=history))
         # What was learned is kept and the lock given back, in one write.
         self._record(decided.state, settings, **{lock.LOCK_KEY: None})
 
@@ -373,7 +376,8 @@ class Run:
     def _one_by_one(self, actor: Actor, slots: t.Sequence[int], told: int, record: t.Callable[[], None]) -> bool:
         """Renew the slots; each is noted as done before the next one is begun. Returns whether nothing failed since ``told`` failures.
 
-        A restart by hand ends as well with a slot that is left draining: with the next one, nobody might be left to take requests.
+        It ends as well with a slot that is left draining: with the next one, nobody might be left to take requests. A restart by hand has
+        then failed for the others, whereas those that a failover left are renewed later.
         """
         for done, slot in enumerate(slots, 1):
             actor.drain([slot], observe(self._lxd), "start")
@@ -381,10 +385,10 @@ class Run:
             record()
             if any(one.kind in FATAL for one in actor.failures[told:]):
                 return False
-            if left and self._job.restart:
+            if left:
                 why = f"slot {slot} still drains (drain policy keep), and only one at a time is taken out"
-                actor.failures += [Failure(later, "drain_timeout", why) for later in slots[done:]]
-                return False
+                actor.failures += [Failure(later, "drain_timeout", why) for later in slots[done:] if later in self._job.restart]
+                return not self._job.restart
         return True
 
     def _roll(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
@@ -518,7 +522,9 @@ class Run:
             "took": round(self._ports.clock.now() - self._begun, 3),
         }
         if failed:
-            raise ScalingError(_failed_words(failures), **{**result, "changed": bool(did)})
+            raise ScalingError(
+                _failed_words(failures, self._actor.aside if self._actor is not None else ()), **{**result, "changed": bool(did)}
+            )
         return result
 
 
@@ -565,9 +571,10 @@ def _with_settings(how: How, values: t.Mapping[str, t.Any], project: store.Keys)
     return dataclasses.replace(how, spec=spec, health=health)
 
 
-def _failed_words(failures: t.Sequence[Failure]) -> str:
-    started = [one for one in failures if one.kind in ("start", "unready")]
-    words = [f"Slot {one.slot} did not come up and was set aside, stopped. No cooldown begins. Why: {one.reason}" for one in started] + [
+def _failed_words(failures: t.Sequence[Failure], aside: t.Collection[int]) -> str:
+    ends = {True: " and was set aside, stopped", False: " and could not be set aside either"}
+    started = [one for one in failures if one.kind in UP]
+    words = [f"Slot {one.slot} did not come up{ends[one.slot in aside]}. No cooldown begins. Why: {one.reason}" for one in started] + [
         f"Slot {one.slot} could not be taken in: {one.reason}" for one in failures if one.kind == "stop"
     ]
     words += [f"Slot {one.slot} was not restarted: {one.reason}. Run it again." for one in failures if one.kind == "drain_timeout"]

@@ -75,11 +75,15 @@ class View:
 
     @functools.cached_property
     def free_slots(self) -> tuple[int, ...]:
-        """Slots that can be started: those kept warm first, then the lowest. Failed ones wait for somebody to look at them."""
+        """Slots that can be started: those kept warm first, then the lowest, and last of all those that lately could not be.
+
+        Failed ones wait for somebody to look at them.
+        """
         taken = {one.slot for one in self.facts.instances if not one.startable}
         warm = {one.slot for one in self.facts.instances if one.state == "warm"}
         free = (slot for slot in range(1, self.policy.max + 1) if slot not in taken)
-        return tuple(sorted(free, key=lambda slot: (slot not in warm, slot)))
+        stuck = {slot for slot, at in self.history.stuck.items() if self.facts.time - at < self.policy.give_up_for}
+        return tuple(sorted(free, key=lambda slot: (slot in stuck, slot not in warm, slot)))
 
     @functools.cached_property
     def images(self) -> dict[str, float]:

@@ -123,11 +123,12 @@ def slot_of(instance: Instance) -> int | None:
 
 
 def slot_state(instance: Instance) -> str:
-    """active, draining, failed or warm; an instance that does not run and was not put away counts as warm."""
+    """active, draining, failed or warm; an instance that is stopped and was not put away counts as warm, a frozen one does not."""
     marked = instance.config.get(STATE_KEY, "")
     if marked in ("draining", "failed"):
         return marked
-    return "active" if instance.status == "Running" else "warm"
+    meant = marked == "active" and instance.status != "Stopped"
+    return "active" if meant or instance.status == "Running" else "warm"
 
 
 def slots(observed: t.Mapping[str, Instance], max_slots: int) -> dict[str, list[int]]:
@@ -178,13 +179,17 @@ class WarmWork:
 
 
 def warm_work(observed: t.Mapping[str, Instance], spec: FleetSpec, wanted: int) -> WarmWork:
-    """What has to be done so that ``wanted`` stopped, provisioned slots of the current image are ready, as far as there are slots."""
+    """What has to be done so that ``wanted`` stopped, provisioned slots of the current image are ready, as far as there are slots.
+
+    A slot whose name an instance of somebody else has is none of them.
+    """
     now = slots(observed, spec.max_slots)
     warm = [slot for slot in now["warm"] if slot <= spec.max_slots]
     old = {slot for slot in warm if outdated(observed[instance_name(COMPONENT, slot)], spec)}
     missing = max(wanted - len(warm), 0)
     current = len(warm) - len(old)
-    return WarmWork(tuple(now["free"][:missing]), tuple(sorted(old)[: max(wanted - current, 0)]))
+    free = [slot for slot in now["free"] if instance_name(COMPONENT, slot) not in observed]
+    return WarmWork(tuple(free[:missing]), tuple(sorted(old)[: max(wanted - current, 0)]))
 
 
 def outdated(instance: Instance, spec: FleetSpec) -> bool:

@@ -116,7 +116,8 @@ def test_what_does_not_count_is_not_measured_and_not_complained_about() -> None:
     [
         ("active", "Stopped", "warm", "active", False, True),
         ("active", "Running", "active", "active", True, False),
-        ("active", "Frozen", "warm", "warm", False, True),
+        ("active", "Frozen", "active", "active", False, False),
+        (None, "Frozen", "warm", "warm", False, False),
         ("warm", "Stopped", "warm", "warm", False, True),
         ("failed", "Stopped", "failed", "failed", False, False),
         ("draining", "Stopped", "draining", "draining", False, False),

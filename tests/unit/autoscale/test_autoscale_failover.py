@@ -161,19 +161,34 @@ def test_what_a_restart_did_not_come_to_is_renewed_later() -> None:
     assert known(world) == {"primary": AFTER, "slots": [2]}
 
 
-@pytest.mark.parametrize("policy", ["abort", "keep"])
-def test_a_slot_whose_requests_outlive_its_drain_is_renewed_later(policy: str) -> None:
+def test_a_slot_whose_requests_outlive_its_drain_is_renewed_later() -> None:
     world = site(1, 2)
     world.primary, world.in_flight = AFTER, {"botserver-1": 1}
-    notes = " ".join(go(world, drain_policy=policy)["notes"])
+    notes = " ".join(go(world, drain_policy="abort")["notes"])
     assert renewed(world) == ["botserver-2"]
     assert known(world)["slots"] == [1] and "tried again later: slot 1" in notes
     world.in_flight = {}
     for _tick in range(3):
         world.sleep(20)
-        go(world, drain_policy=policy)
+        go(world, drain_policy="abort")
     assert renewed(world) == ["botserver-2", "botserver-1"]
     assert world.slots() == {"active Running": [1, 2]} and known(world)["slots"] == []
+
+
+def test_while_a_slot_is_left_draining_none_is_taken_out_after_it() -> None:
+    world = site(1, 2, 3)
+    world.primary, world.in_flight = AFTER, {"botserver-1": 1}
+    for _tick in range(3):
+        notes = " ".join(go(world, drain_policy="keep")["notes"])
+        assert renewed(world) == [] and world.slots() == {"active Running": [2, 3], "draining Running": [1]}
+        world.sleep(20)
+    assert known(world)["slots"] == [1, 2, 3]
+    world.in_flight = {}
+    for _tick in range(4):
+        notes += " ".join(go(world, drain_policy="keep")["notes"])
+        world.sleep(20)
+    assert renewed(world) == ["botserver-1", "botserver-2", "botserver-3"]
+    assert world.slots() == {"active Running": [1, 2, 3]} and known(world)["slots"] == []
 
 
 def test_a_slot_that_was_put_back_is_not_drained_again_by_each_tick() -> None:

@@ -339,6 +339,40 @@ def test_an_instance_that_does_not_become_healthy_is_set_aside_and_starts_no_coo
     assert (world.remembered()["history"]["last_out"], world.remembered()["failures"]) == (None, {"out": 1})
 
 
+def test_a_slot_whose_name_somebody_else_has_keeps_no_other_from_being_started() -> None:
+    world = World()
+    world.fleet(1)
+    world.add("botserver-2", component="")
+    settings = {"scale-min-instances": 2}
+    with pytest.raises(
+        ScalingError, match=r"Slot 2 did not come up and could not be set aside either\. No cooldown begins\. Why: .*botserver-2"
+    ):
+        go(world, settings=settings)
+    assert world.remembered()["history"]["stuck"] == {"2": START}
+    before = world.objects["instances/botserver-2"]
+    go(world, settings=settings)
+    assert world.objects["instances/botserver-3"]["status"] == "Running"
+    assert world.objects["instances/botserver-2"] == before
+
+
+def test_nor_from_being_kept_warm() -> None:
+    world = World()
+    world.fleet(1)
+    world.add("botserver-2", component="")
+    go(world, warm=1)
+    assert "instances/botserver-3" in world.objects
+
+
+def test_a_frozen_instance_is_neither_started_nor_made_anew() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, status="Frozen", **{"user.gb.image": "v0"})
+    go(world, settings={"scale-min-instances": 2}, warm=1)
+    for _tick in range(2):
+        go(world, warm=1)
+    assert world.slots() == {"active Running": [1, 3], "active Frozen": [2], "warm Stopped": [4]}
+
+
 def test_a_host_that_is_too_full_says_so_and_the_others_go_on() -> None:
     world = World()
     world.fleet(1)
