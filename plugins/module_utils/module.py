@@ -9,12 +9,15 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
     ScalingError,
 )
 
 Body = t.Callable[[AnsibleModule], t.Mapping[str, t.Any]]
+#: characters from which on a value of an environment may be a secret
+SECRET_LENGTH = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +53,42 @@ def run(spec: ArgumentSpec, body: Body, *, supports_check_mode: bool = True) -> 
     :class:`~.errors.ScalingError` becomes one ``fail_json`` with its text and details.
     """
     module = AnsibleModule(**spec.arguments(), supports_check_mode=supports_check_mode)
+    module.no_log_values = secrets_of(spec, module.params, module.no_log_values)
     try:
         result = dict(body(module))
     except ScalingError as error:
         module.fail_json(msg=str(error), **error.details)
     result.setdefault("changed", False)
     module.exit_json(**result)
+
+
+def secrets_of(spec: ArgumentSpec, arguments: t.Mapping[str, t.Any], known: t.Collection[str] = ()) -> set[str]:
+    """What a result must not hold: the values of options that are secret, and what else is ``known`` as one.
+
+    Of an environment the plain values are no secrets: with a 64 or an 8080 among them every such number of a result would be removed.
+    What another option keeps secret stays secret, whatever it is.
+    """
+    rules = spec.arguments()
+    everything = _no_log(rules, arguments)
+    elsewhere = _no_log({**rules, "argument_spec": _open_environment(rules["argument_spec"])}, arguments)
+    plain = {value for value in everything - elsewhere if _is_plain(value)}
+    return {*known, *everything} - plain
+
+
+def _no_log(rules: t.Mapping[str, t.Any], arguments: t.Mapping[str, t.Any]) -> set[str]:
+    # The set is not public, but it is what AnsibleModule takes as well, since 2.11.
+    return t.cast("set[str]", ArgumentSpecValidator(**rules).validate(arguments)._no_log_values)
+
+
+def _open_environment(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The options with those that are an environment as if they were no secret, at any depth."""
+    opened = {}
+    for name, option in options.items():
+        inner = {"options": _open_environment(option["options"])} if "options" in option else {}
+        opened[name] = {**option, **inner, **({"no_log": False} if name == "environment" else {})}
+    return opened
+
+
+def _is_plain(value: str) -> bool:
+    """Whether a value of an environment is too short to be a secret, or a number; true, false and none are short."""
+    return len(value) < SECRET_LENGTH or value.isdigit()

@@ -24,10 +24,9 @@ from ansible.parsing.ajson import AnsibleJSONEncoder
 from ansible.plugins.action.normal import ActionModule as Normal
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import secrets_of
 
 Json = dict[str, t.Any]
-#: characters from which on a value of an environment may be a secret
-SECRET_LENGTH = 6
 
 
 @dataclasses.dataclass
@@ -58,37 +57,7 @@ def called(module: types.ModuleType, arguments: t.Mapping[str, t.Any], *, check:
         result = {"failed": True, "msg": str(error), **error.details}
     if task.warnings:
         result["warnings"] = task.warnings
-    return t.cast("Json", remove_values(result, _secrets(module.SPEC.arguments(), arguments)))
-
-
-def _secrets(rules: Json, arguments: t.Mapping[str, t.Any]) -> set[str]:
-    """What a result must not hold.
-
-    Of an environment the plain values are no secrets: with a 64 or an 8080 among them every such number of a result would be removed.
-    What another option keeps secret stays secret, whatever it is.
-    """
-    everything = _no_log(rules, arguments)
-    elsewhere = _no_log({**rules, "argument_spec": _open_environment(rules["argument_spec"])}, arguments)
-    return elsewhere | {value for value in everything if not _is_plain(value)}
-
-
-def _no_log(rules: Json, arguments: t.Mapping[str, t.Any]) -> set[str]:
-    # The set is not public, but it is what AnsibleModule takes as well, since 2.11.
-    return t.cast("set[str]", ArgumentSpecValidator(**rules).validate(arguments)._no_log_values)
-
-
-def _open_environment(options: t.Mapping[str, t.Any]) -> Json:
-    """The options with those that are an environment as if they were no secret, at any depth."""
-    opened = {}
-    for name, option in options.items():
-        inner = {"options": _open_environment(option["options"])} if "options" in option else {}
-        opened[name] = {**option, **inner, **({"no_log": False} if name == "environment" else {})}
-    return opened
-
-
-def _is_plain(value: str) -> bool:
-    """Whether a value of an environment is too short to be a secret, or a number; true, false and none are short."""
-    return len(value) < SECRET_LENGTH or value.isdigit()
+    return t.cast("Json", remove_values(result, secrets_of(module.SPEC, arguments)))
 
 
 class InProcess(Normal):

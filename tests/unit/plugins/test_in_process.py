@@ -14,9 +14,10 @@ import types
 import typing as t
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, ScalingError
-from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
 from ansible_collections.generalbots.scaling.plugins.plugin_utils.in_process import InProcess, called
 
 COLLECTION = "ansible_collections.generalbots.scaling.plugins"
@@ -96,11 +97,17 @@ SAID = {
 }
 
 
+#: what the module needs to be told
+PLAIN = {"config_csv": "/a/config.csv", "subnet": "10.87.0.0/24", "network": "gbbr0"}
+
+
+def spec_of_a_run() -> ArgumentSpec:
+    return t.cast(ArgumentSpec, importlib.import_module(f"{COLLECTION}.modules.autoscale_run").SPEC)
+
+
 def answer_of_a_run(told: str, **more: t.Any) -> dict[str, t.Any]:
-    run = importlib.import_module(f"{COLLECTION}.modules.autoscale_run")
-    plain = {"config_csv": "/a/config.csv", "subnet": "10.87.0.0/24", "network": "gbbr0"}
-    said = types.SimpleNamespace(SPEC=run.SPEC, body=lambda _task: {**SAID, "told": told})
-    return called(t.cast(types.ModuleType, said), {**plain, **more}, check=False)
+    said = types.SimpleNamespace(SPEC=spec_of_a_run(), body=lambda _task: {**SAID, "told": told})
+    return called(t.cast(types.ModuleType, said), {**PLAIN, **more}, check=False)
 
 
 def test_numbers_and_words_of_an_environment_are_no_secrets_and_a_token_in_it_is() -> None:
@@ -115,6 +122,14 @@ def test_what_stands_in_an_environment_as_well_is_as_secret_as_elsewhere(passwor
     sources = [{"name": "queue", "redis_list": {"list": "jobs", "password": password}}]
     found = answer_of_a_run(f"it said {password}.", environment={**ENVIRONMENT, "AGAIN": password}, sources=sources)
     assert found["told"] == "it said ********."
+
+
+def test_they_are_none_either_where_the_module_runs_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with patch_module_args({**PLAIN, "environment": ENVIRONMENT}), pytest.raises(SystemExit):
+        run(spec_of_a_run(), lambda _module: {**SAID, "told": "it said hunter22-of-vault"})
+    found = json.loads(capsys.readouterr().out)
+    assert {name: found[name] for name in SAID} == SAID
+    assert "hunter" not in json.dumps(found)
 
 
 def test_an_error_of_ours_fails_with_its_details_and_what_was_warned_of_is_shown() -> None:
