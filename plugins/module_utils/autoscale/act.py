@@ -83,15 +83,17 @@ def next_of(one: Draining, how: How, now: float) -> Step:
     """What comes next for a draining slot: to be put away, its gate closed (again), nothing yet, or what the policy says.
 
     Before the load balancers have certainly noticed the closed gate nothing is stopped, not even at the deadline. Of a gate that cannot
-    be closed the policy decides as well, when as much time is over: the drain of an instance that is stuck must have an end.
+    be closed the policy decides as well, when as much time is over: the drain of an instance that is stuck must have an end. Of one that
+    answers as healthy however often it is closed, when twice as much is.
     """
     policies: dict[str, Step] = {"force": "finish", "keep": "keep", "abort": "reopen"}
     if one.status != "Running":
         return "finish"
     closed = one.gate_closed_at
     if closed is None or closed > now or one.healthy:
-        overdue = one.wedged and now >= (one.deadline or 0.0) + how.health.notice
-        return policies[how.drain_policy] if overdue else "close"
+        patience = how.health.notice if one.wedged else 2 * how.health.notice
+        tried = one.wedged or (one.healthy and closed is not None and closed <= now)
+        return policies[how.drain_policy] if tried and now >= (one.deadline or 0.0) + patience else "close"
     if now < closed + how.health.notice:
         return "wait"
     if one.in_flight == 0:
@@ -278,7 +280,7 @@ class Actor:
                 self._note_overdue(slot, instance, said, unclosed)
                 self.kept.discard(slot)
             elif step == "reopen":
-                self._plan_reopen(wanted, slot, unclosed)
+                self._plan_reopen(wanted, slot, unclosed, opens=unclosed in ("", IGNORED))
             else:
                 left.append(slot)
             if step == "keep":
@@ -300,6 +302,8 @@ class Actor:
         self._run(closing, "stop")
         unclosed = {one.slot: one.reason for one in self.failures[told:]}
         steps.update({slot: next_of(dataclasses.replace(seen[slot], wedged=True), self._how, now) for slot in unclosed})
+        decided = ("finish", "keep", "reopen")
+        unclosed.update({slot: IGNORED for slot, one in seen.items() if slot not in unclosed and one.healthy and steps[slot] in decided})
         # Where the policy decides, it is told once, by what came of it.
         self.failures[told:] = [one for one in self.failures[told:] if steps[one.slot] == "close"]
         return [(slot, instance, steps[slot], unclosed.get(slot, "")) for slot, instance in draining]
@@ -340,14 +344,14 @@ class Actor:
             wanted.act("close-gate", name, "the load balancer sends nothing new from now on")
             wanted.act("stamp", name, fleet.GATE_KEY)
 
-    def _plan_reopen(self, wanted: Plan, slot: int, unclosed: str) -> None:
+    def _plan_reopen(self, wanted: Plan, slot: int, unclosed: str, *, opens: bool) -> None:
         """Its mark goes before the gate opens: a run that dies in between must not take an open gate for a closed one.
 
         A gate that could not be closed is left alone: opening it would fail like that, and the slot would drain for ever.
         """
         name = instance_name(fleet.COMPONENT, slot)
         _plan_keys(wanted, name, {fleet.GATE_KEY: None})
-        if not unclosed:
+        if opens:
             wanted.act("open-gate", name, "requests outlived the deadline: it takes requests again")
         _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None})
         self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it was put back (drain policy abort)"))
@@ -433,6 +437,8 @@ class Actor:
         return one is not None and one.status == status
 
 
+#: why a gate counts as one that cannot be closed although closing it fails in nothing
+IGNORED = "it answers as healthy all the same"
 #: why a slot is kept for inspection that another one took the place of
 REPLACED = "its health checks failed for longer than its patience, and another instance took its place"
 #: what becomes of a drained slot → the state that it is brought into

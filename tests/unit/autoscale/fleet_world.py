@@ -50,6 +50,8 @@ class World:
             "profiles/default": {"name": "default", "config": {}},
         }
         self.closed: set[str] = set()
+        #: those that answer as healthy although their gate is closed
+        self.ajar: set[str] = set()
         self.ill: set[str] = set()
         #: those of them that a start anew cures
         self.stuck: set[str] = set()
@@ -252,7 +254,7 @@ class World:
         host = urlsplit(url).hostname or ""
         name = f"botserver-{int(host.rpartition('.')[2]) - 100}"
         one = self.objects.get(f"instances/{name}")
-        return one is not None and one["status"] == "Running" and name not in self.closed | self.ill
+        return one is not None and one["status"] == "Running" and name not in (self.closed - self.ajar) | self.ill
 
     def _view(self, one: dict[str, t.Any]) -> dict[str, t.Any]:
         state = {"status": one["status"], "cpu": {"usage": 5_000_000_000}}

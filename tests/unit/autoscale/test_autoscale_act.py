@@ -72,6 +72,16 @@ def test_of_a_gate_that_cannot_be_closed_the_policy_decides_as_well(gate: dict[s
     assert next_of(dataclasses.replace(late, wedged=True, deadline=NOW - 2), how, NOW) == "close"
 
 
+@pytest.mark.parametrize(("policy", "step"), [("force", "finish"), ("keep", "keep"), ("abort", "reopen")])
+def test_nor_has_the_drain_of_one_that_answers_as_healthy_however_often_its_gate_is_closed(policy: str, step: str) -> None:
+    how = dataclasses.replace(HOW, drain_policy=policy)
+    late = dataclasses.replace(BUSY, deadline=NOW - 2 * how.health.notice, healthy=True)
+    assert next_of(late, how, NOW) == step
+    assert next_of(dataclasses.replace(late, deadline=NOW - 2 * how.health.notice + 1), how, NOW) == "close"
+    assert next_of(dataclasses.replace(late, gate_closed_at=None), how, NOW) == "close", "it was not tried yet"
+    assert next_of(dataclasses.replace(late, gate_closed_at=NOW + 50), how, NOW) == "close", "before the clock was set back"
+
+
 def params(tmp_path: t.Any, **more: t.Any) -> dict[str, t.Any]:
     """The module's options, with their defaults."""
     file = tmp_path / "config.csv"

@@ -237,6 +237,27 @@ def test_a_gate_that_cannot_be_closed_does_not_keep_a_drain_from_ending(policy: 
     assert bool(left) == (policy == "keep")
 
 
+@pytest.mark.parametrize(
+    ("policy", "after"),
+    [
+        ("force", {"active Running": [1], "warm Stopped": [2]}),
+        ("keep", {"active Running": [1], "draining Running": [2]}),
+        ("abort", {"active Running": [1, 2]}),
+    ],
+)
+def test_nor_does_one_that_is_closed_and_answers_as_healthy(policy: str, after: dict[str, list[int]]) -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight, world.ajar = {"botserver-1": 0, "botserver-2": 0}, {"botserver-2"}
+    for _tick in range(2):
+        go(world, drain_policy=policy, **({} if _tick else {"count": 1}))
+        assert world.slots() == {"active Running": [1], "draining Running": [2]}
+        world.sleep(18)
+    notes = [note for note in go(world, drain_policy=policy)["notes"] if note.startswith("Slot 2")]
+    assert world.slots() == after and ("botserver-2" in world.closed) == (policy == "keep")
+    assert len(notes) == 1 and "could not be closed until its deadline (it answers as healthy all the same)" in notes[0]
+
+
 def test_a_restart_whose_gate_could_not_be_closed_is_finished_when_its_deadline_is_over() -> None:
     """It fails to close just before the deadline and once more after it, in one run."""
     world = World()
