@@ -202,6 +202,7 @@ options:
     description:
       - What happens when requests outlive a drain's deadline. V(force), it is stopped all the same. V(keep), it is left draining.
         V(abort), it takes requests again; for a slot of O(restart) that is a failure.
+      - The same holds for an instance whose gate cannot be closed, or that answers as healthy however often it is closed.
     type: str
     choices: [force, keep, abort]
     default: force
@@ -344,7 +345,9 @@ decision:
       elements: dict
       sample: []
     alert:
-      description: Whether a person should look, because the autoscaler is blind, gave up, or most instances are unhealthy.
+      description:
+        - Whether a person should look, because the autoscaler is blind, gave up, most instances are unhealthy, failed slots keep the fleet
+          below its minimum, or C(config.csv) is broken and the last good one is in use.
       type: bool
       sample: false
     time:
