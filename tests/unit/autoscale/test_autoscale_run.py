@@ -249,8 +249,8 @@ def test_nor_does_one_that_is_closed_and_answers_as_healthy(policy: str, after: 
     world = World()
     world.fleet(1, 2)
     world.in_flight, world.ajar = {"botserver-1": 0, "botserver-2": 0}, {"botserver-2"}
-    for _tick in range(2):
-        go(world, drain_policy=policy, **({} if _tick else {"count": 1}))
+    for again in range(2):
+        go(world, drain_policy=policy, count=None if again else 1)
         assert world.slots() == {"active Running": [1], "draining Running": [2]}
         world.sleep(18)
     notes = [note for note in go(world, drain_policy=policy)["notes"] if note.startswith("Slot 2")]
