@@ -10,7 +10,9 @@ a folder that cannot be read) is left to them as well: they change nothing where
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import pathlib
+import shlex
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -21,6 +23,10 @@ from ansible.utils.hashing import secure_hash, secure_hash_s
 Json = dict[str, t.Any]
 
 SOURCES = ("content", "src", "template")
+#: where units are that an administrator has
+UNITS = "/etc/systemd/system/"
+SHOWN = ("ActiveState", "NeedDaemonReload", "StateChangeTimestamp")
+STAMP = "%a %Y-%m-%d %H:%M:%S.%f UTC"
 FILE = {
     "dest": {"type": "path", "required": True},
     "content": {"type": "str"},
@@ -32,23 +38,48 @@ FILE = {
     "validate": {"type": "str"},
     "secret": {"type": "bool", "default": False},
 }
-SPEC = {"files": {"type": "list", "elements": "dict", "required": True, "options": FILE, "mutually_exclusive": [SOURCES]}}
+SPEC: dict[str, Json] = {
+    "files": {"type": "list", "elements": "dict", "required": True, "options": FILE, "mutually_exclusive": [SOURCES]},
+    "unit": {"type": "str"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What a file or folder is on a host, as far as it is managed; ``checksum`` (SHA-1, as the look tells it) is None of a folder."""
+    """What a file or folder is on a host, as far as it is managed; ``checksum`` (SHA-1, as the look tells it) is None of a folder.
+
+    ``placed`` is when it was written, in seconds since the epoch.
+    """
 
     owner: str
     group: str
     mode: str
     checksum: str | None
+    placed: float = dataclasses.field(default=0.0, compare=False)
 
 
 def states(found: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, State]:
     """By path the state of each plain file and folder among what ``ansible.builtin.find`` returns."""
     plain = (one for one in found if one["isdir"] or one["isreg"])
-    return {one["path"]: State(one["pw_name"], one["gr_name"], one["mode"], one.get("checksum")) for one in plain}
+    return {one["path"]: State(one["pw_name"], one["gr_name"], one["mode"], one.get("checksum"), one["mtime"]) for one in plain}
+
+
+def unread(said: str, there: t.Mapping[str, State]) -> list[str]:
+    """The files that a unit which is active has not read, because it was started or reloaded before they were placed.
+
+    :param said: what ``systemctl show`` prints of the properties SHOWN, times in microseconds
+    """
+    known = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    if known.get("ActiveState") != "active":
+        return []
+    files = {path: state for path, state in there.items() if state.checksum is not None}
+    if known.get("NeedDaemonReload") == "yes":
+        return sorted(path for path in files if path.startswith(UNITS)) or sorted(files)
+    try:
+        since = datetime.datetime.strptime(known.get("StateChangeTimestamp", ""), STAMP).replace(tzinfo=datetime.UTC).timestamp()
+    except ValueError:
+        return []
+    return sorted(path for path, state in files.items() if state.placed > since)
 
 
 class ActionModule(ActionBase):
@@ -74,7 +105,15 @@ class ActionModule(ActionBase):
                 result["diff"] += changes if isinstance(changes, list) else [changes]
                 result["placed"].append(one["dest"])
                 result["changed"] = True
+        if arguments["unit"] and not result["changed"]:
+            result["unread"] = self._unread(arguments["unit"], there)
+            result["changed"] = bool(result["unread"])
         return result
+
+    def _unread(self, unit: str, there: t.Mapping[str, State]) -> list[str]:
+        shown = [word for name in SHOWN for word in ("-p", name)]
+        words = ["LC_ALL=C", "systemctl", "show", "--timestamp=us+utc", *shown, "--", unit]
+        return unread(self._low_level_execute_command(shlex.join(words))["stdout"], there)
 
     def _finished(self, one: Json, variables: Json) -> Json:
         """With its permissions, and the text of its template as content."""

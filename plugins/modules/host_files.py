@@ -58,6 +58,12 @@ options:
         description: Whether its content is left out of what C(--diff) shows.
         type: bool
         default: false
+  unit:
+    description:
+      - The systemd unit that reads the files when it is started or reloaded.
+      - Where it is active, and was so before one of them was placed, the task counts as changed although nothing is to be placed. So a
+        handler does what a run that was killed did not come to.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -73,6 +79,7 @@ EXAMPLES = r"""
         src: key.pem
         mode: "0600"
         secret: true
+    unit: example.service
   notify: Reload the service
 """
 
@@ -83,6 +90,12 @@ placed:
   type: list
   elements: str
   sample: [/etc/example/config.yml]
+unread:
+  description: The files that were placed by an earlier run and that O(unit) has not read since.
+  returned: where O(unit) is given and nothing was placed
+  type: list
+  elements: str
+  sample: []
 """
 
 # What it does is in plugins/action/host_files.py.

@@ -17,7 +17,7 @@ import typing as t
 import pytest
 import yaml
 
-from ansible_collections.generalbots.scaling.plugins.action.host_files import FILE
+from ansible_collections.generalbots.scaling.plugins.action.host_files import FILE, SPEC, State, unread
 from ansible_collections.generalbots.scaling.plugins.modules.host_files import DOCUMENTATION
 
 OWN = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
@@ -57,9 +57,10 @@ class Host:
         self.files = [{"dest": str(self.root / "folder"), "mode": "0750", **OWN}]
         self.files += [{"dest": str(self.root / name), **options, **OWN} for name, (options, _content) in WANTED.items()]
 
-    def play(self, *arguments: str, files: list[dict[str, t.Any]] | None = None) -> Played:
+    def play(self, *arguments: str, files: list[dict[str, t.Any]] | None = None, **more: str) -> Played:
         """One run of the role with the files; by default all of them."""
-        task = {"generalbots.scaling.host_files": {"files": self.files if files is None else files}, "register": "done", "notify": "Tell"}
+        options = {"files": self.files if files is None else files, **more}
+        task = {"generalbots.scaling.host_files": options, "register": "done", "notify": "Tell"}
         tasks = self.folder / "roles/some/tasks/main.yml"
         tasks.parent.mkdir(exist_ok=True)
         tell = {"ansible.builtin.debug": {"msg": "placed={{ done.placed | to_json }}"}}
@@ -70,13 +71,27 @@ class Host:
         play = {"hosts": "localhost", "gather_facts": False, "vars": {"who": "you"}, "roles": ["some"]}
         (self.folder / "play.json").write_text(json.dumps([play]))
         argv = ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
-        environment = {**os.environ, "ANSIBLE_ROLES_PATH": str(self.folder / "roles"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        environment = {
+            **os.environ,
+            "PATH": path,
+            "ANSIBLE_ROLES_PATH": str(self.folder / "roles"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        }
         run = subprocess.run(
             [*argv, str(self.folder / "play.json"), *arguments], capture_output=True, text=True, check=False, env=environment
         )
         said = run.stdout + run.stderr
         listed = [line.split("placed=", 1)[1].rstrip().rstrip('"').replace('\\"', '"') for line in said.splitlines() if "placed=[" in line]
         return Played(run.returncode, said, [pathlib.Path(path).name for path in json.loads(listed[0])] if listed else [])
+
+    def systemd(self, **properties: str) -> None:
+        """Let systemctl tell these properties of every unit."""
+        program = self.folder / "bin/systemctl"
+        program.parent.mkdir(exist_ok=True)
+        lines = "\n".join(f"{name}={value}" for name, value in properties.items())
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
+        program.chmod(0o755)
 
     def state(self) -> dict[str, tuple[int, int, bytes]]:
         """Permissions, inode and content of everything there."""
@@ -146,6 +161,48 @@ def test_a_file_that_is_not_valid_is_named_and_what_is_there_stays(host: Host) -
     assert host.state() == state
 
 
+def test_what_a_run_that_was_killed_placed_and_did_not_take_into_use_is_taken_into_use_by_the_next(host: Host) -> None:
+    files = host.files[:2]
+    host.systemd(ActiveState="inactive", NeedDaemonReload="no", StateChangeTimestamp="")
+    assert host.play(files=files, unit="example.service").placed == ["folder", "content"]
+    host.systemd(ActiveState="active", NeedDaemonReload="no", StateChangeTimestamp="Mon 2020-01-06 09:00:00.000000 UTC")
+    for arguments in (["--check"], []):
+        run = host.play(*arguments, files=files, unit="example.service")
+        assert (run.status, run.placed, "handler was called" in run.said) == (0, [], True), run.said
+    host.systemd(ActiveState="active", NeedDaemonReload="no", StateChangeTimestamp="Mon 2120-01-01 09:00:00.000000 UTC")
+    assert "handler was called" not in host.play(files=files, unit="example.service").said
+
+
+SINCE = 1_767_225_600.0
+THERE = {
+    "/etc/some": State("root", "root", "0755", None, SINCE + 9),
+    "/etc/some/config": State("root", "root", "0644", "c0ffee", SINCE + 0.4),
+    "/etc/systemd/system/some.service": State("root", "root", "0644", "c0ffee", SINCE - 9),
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, ["/etc/some/config"]),
+        ({"StateChangeTimestamp": "Thu 2026-01-01 00:00:00.500000 UTC"}, []),
+        ({"ActiveState": "inactive"}, []),
+        ({"ActiveState": "failed"}, []),
+        ({"NeedDaemonReload": "yes"}, ["/etc/systemd/system/some.service"]),
+        ({"StateChangeTimestamp": "n/a"}, []),
+        ({"StateChangeTimestamp": ""}, []),
+    ],
+    ids=["before it was placed", "after it", "stopped", "failed", "a unit that systemd has not read", "no time", "none at all"],
+)
+def test_what_a_unit_has_not_read_was_placed_after_it_came_up(said: dict[str, str], found: list[str]) -> None:
+    properties = {"ActiveState": "active", "NeedDaemonReload": "no", "StateChangeTimestamp": "Thu 2026-01-01 00:00:00.000000 UTC", **said}
+    assert unread("".join(f"{name}={value}\n" for name, value in properties.items()), THERE) == found
+
+
+def test_without_systemd_everything_was_read() -> None:
+    assert unread("", THERE) == []
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -166,5 +223,7 @@ def test_bad_options_are_refused_before_anything_is_placed(host: Host, options: 
 
 def test_what_is_documented_is_what_is_taken() -> None:
     """Of a module ansible-test compares the two; of an action nobody else does."""
-    documented = yaml.safe_load(DOCUMENTATION)["options"]["files"]["suboptions"]
-    assert {name: {key: value for key, value in option.items() if key != "description"} for name, option in documented.items()} == FILE
+    documented = yaml.safe_load(DOCUMENTATION)["options"]
+    suboptions = documented["files"].pop("suboptions")
+    assert {name: {key: value for key, value in option.items() if key != "description"} for name, option in suboptions.items()} == FILE
+    assert {name: option["type"] for name, option in documented.items()} == {name: option["type"] for name, option in SPEC.items()}
