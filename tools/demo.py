@@ -187,6 +187,7 @@ def main() -> int:
         print(topology(lxd))
         playbook("autoscale", quiet=True)  # the first look; a rate needs two
         say(f"Load from this machine through Caddy, https://localhost:8443: {options.schedule}, {options.websockets} websockets")
+        report.unlink(missing_ok=True)
         with load("https://localhost:8443", certificate(lxd, folder), options.schedule, options.websockets, report) as process:
             timeline = watch(lxd, process, options.interval, options.patience)
         figures = json.loads(report.read_text())

@@ -82,6 +82,12 @@ def unread(said: str, there: t.Mapping[str, State]) -> list[str]:
     return sorted(path for path, state in files.items() if state.placed > since)
 
 
+def _why(done: t.Mapping[str, t.Any], *, secret: bool) -> str:
+    """Why a file could not be placed, with the words of what validated it where they may be shown."""
+    words = "" if secret else " ".join(f"{done.get('stdout', '')} {done.get('stderr', '')}".split())
+    return ": ".join(text for text in (str(done.get("msg", "it could not be placed")), words) if text)
+
+
 class ActionModule(ActionBase):
     """Compares, and hands on what differs."""
 
@@ -99,7 +105,7 @@ class ActionModule(ActionBase):
                 continue
             done = self._place(one, task_vars)
             if done.get("failed"):
-                return {**result, "failed": True, "msg": f"{one['dest']}: {done.get('msg', 'it could not be placed')}"}
+                return {**result, "failed": True, "msg": f"{one['dest']}: {_why(done, secret=one['secret'])}"}
             if done.get("changed"):
                 changes = done.get("diff") or []
                 result["diff"] += changes if isinstance(changes, list) else [changes]

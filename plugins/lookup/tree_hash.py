@@ -65,7 +65,7 @@ def version_of(paths: t.Sequence[str], extra: t.Any = None) -> str:
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
     found = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
-    return [item for item in found if not any(part.endswith(IGNORED) for part in item.parts)]
+    return [item for item in found if not any(part.endswith(IGNORED) for part in item.relative_to(path.parent).parts)]
 
 
 class LookupModule(LookupBase):

@@ -96,6 +96,7 @@ class HttpClient:
     :param timeout: seconds for connecting and for each read
     :param verify: True, False, or a path of a CA bundle
     :param retries: how often GET and HEAD are repeated when the connection fails; writes never are
+    :param direct: what is asked is this address itself: no proxy of the environment, and no other place that it redirects to
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class HttpClient:
         verify: bool | str = True,
         cert: tuple[str, str] | None = None,
         retries: int = 2,
+        direct: bool = False,
         pause: t.Callable[[float], None] = time.sleep,
     ) -> None:
         if REQUESTS_ERROR is not None:
@@ -120,7 +122,8 @@ class HttpClient:
         self._retries = retries
         self._pause = pause
         self._session = requests.Session()
-        self._session.trust_env = not base.startswith("unix:")
+        self._session.trust_env = not (direct or base.startswith("unix:"))
+        self._redirects = not direct
         self._session.headers.update(headers or {})
         self._session.auth = auth
         self._verify = verify
@@ -169,6 +172,7 @@ class HttpClient:
                     timeout=self._timeout,
                     # Said with each request, for what is said of the session gives way to REQUESTS_CA_BUNDLE.
                     verify=self._verify,
+                    allow_redirects=self._redirects,
                 )
             except requests.exceptions.RequestException as error:
                 if attempt == attempts:

@@ -13,7 +13,8 @@ author:
   - The generalbots.scaling contributors (@generalbots)
 description:
   - Brings up a storage pool, a bridge, the project and the project's profile V(default).
-  - What exists is used. A pool is never formatted or resized, a bridge never moved to another subnet, and keys that are not managed stay.
+  - What exists is used. A pool is never formatted or resized, a bridge that this module did not make never changed, and keys that are not
+    managed stay.
   - A subnet that collides with a route of the host is refused. Routes are only looked at where the engine is reached by a unix socket,
     for then it runs on the same host as this module.
 extends_documentation_fragment:

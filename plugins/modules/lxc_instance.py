@@ -184,7 +184,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import (
     RUN_SPEC,
     run_options,
-    spec_of,
+    specs_of,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.placement import (
     places,
@@ -222,9 +222,10 @@ SPEC = LXD_SPEC.merge(RUN_SPEC).merge(
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Observe, plan, and unless in check mode execute."""
     params = module.params
-    specs = [spec_of(item, params["component"]) for item in params["instances"]]
+    specs = specs_of(params["instances"], params["component"])
     lxd = connect(params)
-    observed = observe_with_files(lxd, specs)
+    # What is to go need not be readable.
+    observed = observe(lxd) if params["state"] == "absent" else observe_with_files(lxd, specs)
     wanted = plan(specs, observed, params["state"], spread(specs, observed, places(lxd, specs, observed)))
     if not module.check_mode and wanted.changed:
         runner = Runner(lxd, run_options(params))

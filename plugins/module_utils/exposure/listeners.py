@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import os
@@ -63,11 +64,10 @@ def _owners(proc: pathlib.Path, inodes: t.Collection[str]) -> dict[str, tuple[st
 
 def _open_files(folder: pathlib.Path) -> set[str]:
     found = set()
-    try:
+    with contextlib.suppress(OSError):  # the process ended meanwhile, or is somebody else's
         for name in os.listdir(folder):
-            found.add(os.readlink(folder / name))
-    except OSError:  # it ended meanwhile, or is somebody else's
-        pass
+            with contextlib.suppress(OSError):  # this one was closed meanwhile
+                found.add(os.readlink(folder / name))
     return found
 
 

@@ -21,7 +21,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Ac
 #: runs a command with a text as its standard input; returns exit code, standard output and standard error
 Run = t.Callable[[t.Sequence[str], str], tuple[int, str, str]]
 
-_TRY = '"$0" -f - && "$0" list ruleset'
+#: without the state of what is loaded, such as what its counters have counted
+_TRY = '"$0" -f - && "$0" --stateless list ruleset'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +63,12 @@ class Nft:
         file = pathlib.Path(wanted.path)
         return Seen(
             loaded=self._loaded(wanted.table),
-            file=file.read_text(encoding="utf-8") if file.is_file() else None,
+            file=file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None,
             loadable=self._tried(wanted),
         )
 
     def _loaded(self, table: str) -> str | None:
-        code, out, _err = self._run([self._program, "list", "table", *table.split()], "")
+        code, out, _err = self._run([self._program, "--stateless", "list", "table", *table.split()], "")
         return out if code == 0 else None
 
     def _tried(self, wanted: Wanted) -> str:

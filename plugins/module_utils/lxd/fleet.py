@@ -106,6 +106,8 @@ def environment_file(environment: t.Mapping[str, t.Any]) -> bytes:
     for name, value in sorted(environment.items()):
         if not name.isidentifier():
             raise InvalidInput(f"environment has the name {name!r}; a name is made of letters, digits and _.")
+        if value is None:
+            raise InvalidInput(f"The value of {name} in environment is null; give a text, or leave the name out.")
         text = str(value)
         if "\n" in text or "\r" in text:
             raise InvalidInput(f"The value of {name} in environment has a line break, which an environment file cannot hold.")
@@ -115,11 +117,10 @@ def environment_file(environment: t.Mapping[str, t.Any]) -> bytes:
 
 
 def slot_of(instance: Instance) -> int | None:
-    """The slot of an instance of the fleet; None for any other instance."""
-    if instance.component != COMPONENT:
-        return None
+    """The slot of an instance of the fleet; None for any other instance, a copy of one under another name among them."""
     value = instance.config.get(SLOT_KEY, "")
-    return int(value) if value.isdigit() else None
+    known = instance.component == COMPONENT and value.isascii() and value.isdecimal()
+    return int(value) if known and instance.name == instance_name(COMPONENT, int(value)) else None
 
 
 def slot_state(instance: Instance) -> str:
@@ -153,7 +154,8 @@ def choose_slots(observed: t.Mapping[str, Instance], spec: FleetSpec, numbers: t
     :raises InvalidInput: a slot out of range, or more instances wanted than there are slots
     """
     if numbers is not None:
-        wrong = [slot for slot in numbers if not 1 <= slot <= max(spec.max_slots, *_known(observed), 1)]
+        known = _known(observed)
+        wrong = [slot for slot in numbers if not 1 <= slot <= spec.max_slots and slot not in known]
         if wrong:
             raise InvalidInput(f"Slots are 1 to {spec.max_slots} (scale-max-instances); {wrong} are not.")
         return sorted(set(numbers))
@@ -271,13 +273,13 @@ def plan_fleet(spec: FleetSpec, numbers: t.Sequence[int], look: Look, state: str
 
 
 def leave_to_restart(wanted: Plan, observed: t.Mapping[str, Instance]) -> list[str]:
-    """Take out of a plan what writes into instances that run, and return their names: they have to be started anew.
+    """Take out of a plan what writes into instances that run or are frozen, and return their names: they have to be started anew.
 
     botserver reads its environment when it starts. Were the file written before, and the restart failed, no later run would see that
     another one is due.
     """
     stale = {
-        one.target for one in wanted.actions if one.verb == "write" and one.target in observed and observed[one.target].status == "Running"
+        one.target for one in wanted.actions if one.verb == "write" and one.target in observed and observed[one.target].status != "Stopped"
     }
     wanted.actions[:] = [one for one in wanted.actions if one.verb != "write" or one.target not in stale]
     return sorted(stale)

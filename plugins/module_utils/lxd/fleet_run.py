@@ -137,7 +137,7 @@ def _wait_healthy(lxd: Lxd, name: str, health: t.Mapping[str, t.Any]) -> None:
     raw, _etag = lxd.get(f"instances/{name}")
     url = f"http://{raw['devices']['eth0']['ipv4.address']}:{health['port']}"
     host, port = raw["devices"]["eth0"]["ipv4.address"], int(health["port"])
-    client = HttpClient(url, timeout=6, retries=0)
+    client = HttpClient(url, timeout=6, retries=0, direct=True)
 
     def ask() -> str:
         try:

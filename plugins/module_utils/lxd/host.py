@@ -266,6 +266,8 @@ def _plan_network(plan: Plan, spec: HostSpec, host: Host) -> None:
         plan.differ("network", None, {"name": spec.network, **config})
         plan.act("create", f"network {spec.network}", spec.bridge_address, path="networks", body=body)
         return
+    if host.network["config"].get(MARK) != "true":
+        return  # somebody else's, which is used as it is
     # LXD leaves out what is its default: lxd is the domain, and no IPv6 is no key at all.
     there = {"dns.domain": "lxd", "ipv6.address": "none", **host.network["config"]}
     _plan_config(plan, "network", spec.network, f"networks/{spec.network}", there, wanted, host.etags["network"])

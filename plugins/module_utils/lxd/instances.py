@@ -142,8 +142,8 @@ def observe_with_files(lxd: Lxd, specs: t.Sequence[InstanceSpec]) -> dict[str, I
 
 
 def files_for(spec: InstanceSpec, instance: Instance | None) -> list[File]:
-    """The files that are ours to write, as things are: those for the next start only where the instance does not run."""
-    runs = instance is not None and instance.status == "Running"
+    """The files that are ours to write, as things are: those for the next start only where the instance is stopped."""
+    runs = instance is not None and instance.status != "Stopped"
     return [file for file in spec.files if not (file.for_start and runs)]
 
 
@@ -279,8 +279,8 @@ def _plan_power(wanted: Plan, instance: Instance, state: str) -> None:
         ("Running", "Frozen"): ["freeze"],
         ("Stopped", "Frozen"): ["start", "freeze"],
     }.get((instance.status, target), [])
-    if state == "restarted" and instance.status == "Running":
-        steps = ["stop", "start"]
+    if state == "restarted" and instance.status != "Stopped":
+        steps = [*(["unfreeze"] if instance.status == "Frozen" else []), "stop", "start"]
     if steps:
         wanted.differ(f"{instance.name} status", instance.status, target if state != "restarted" else "Running, restarted")
     for verb in steps:
@@ -388,12 +388,38 @@ class Runner:
             ) from error
 
     def _update(self, action: Action) -> None:
-        try:
-            replace(self._lxd, f"instances/{action.target}", lambda current: _merged(current, action.detail))
-        except Conflict:
-            raise
-        except ApiError as error:
-            raise self._explained(action.target, error) from error
+        detail = action.detail
+        while True:
+            try:
+                replace(self._lxd, f"instances/{action.target}", lambda current, detail=detail: _merged(current, detail))
+                return
+            except Conflict:
+                raise
+            except ApiError as error:
+                less = self._without_refused(action.target, detail, error)
+                if less is None:
+                    raise self._explained(action.target, error) from error
+                detail = less
+
+    def _without_refused(self, name: str, detail: Section, error: ApiError) -> Section | None:
+        """The change without the limit that LXD refused, which is remembered; None where that is not wanted, or it was no limit of it."""
+        limit = refused_limit(str(error.details.get("reason") or error))
+        parts = [detail["config"], *(device for device in detail["devices"].values() if device)]
+        values = [str(part[limit]) for part in parts if part.get(limit) is not None]
+        if limit is None or not values or not self._options.limits_best_effort:
+            return None
+        self._warn_refused(name, limit, values[-1], str(error))
+        before = self._lxd.get(f"instances/{name}")[0]["config"].get(REFUSED_LIMITS_KEY, "")
+        known = detail["config"].get(REFUSED_LIMITS_KEY) or before
+        config = {key: value for key, value in detail["config"].items() if key != limit}
+        devices = {
+            key: {option: value for option, value in device.items() if option != limit} if device else device
+            for key, device in detail["devices"].items()
+        }
+        return {**detail, "config": {**config, REFUSED_LIMITS_KEY: _remembered(known, limit, values[-1])}, "devices": devices}
+
+    def _warn_refused(self, name: str, limit: str, value: str, reason: str) -> None:
+        self.warnings.append(f"{name} runs without {limit}={value}, which this host cannot apply: {reason}")
 
     def _settle(self, name: str) -> None:
         """Let the files of an instance be synced before it is started, see SETTLE; nothing of LXD's shows when they are."""
@@ -423,14 +449,13 @@ class Runner:
             found[:] = [str(value) for part in (config, *devices.values()) if (value := part.pop(limit, None)) is not None]
             if not found:
                 return current
-            refused = [item for item in config.get(REFUSED_LIMITS_KEY, "").split(";") if item]
-            config[REFUSED_LIMITS_KEY] = ";".join([*refused, f"{limit}={found[-1]}"])
+            config[REFUSED_LIMITS_KEY] = _remembered(config.get(REFUSED_LIMITS_KEY, ""), limit, found[-1])
             return {**current, "config": config, "devices": devices}
 
         replace(self._lxd, f"instances/{name}", without)
         if not found:
             return False
-        self.warnings.append(f"{name} runs without {limit}={found[-1]}, which this host cannot apply: {reason}")
+        self._warn_refused(name, limit, found[-1], reason)
         return True
 
     def _stop(self, action: Action) -> None:
@@ -500,6 +525,12 @@ class Runner:
                 f"There is no space left in the storage pool for {name}: {reason} Enlarge the pool (gb_pool_size) or remove instances."
             )
         return error
+
+
+def _remembered(known: str, limit: str, value: str) -> str:
+    """What REFUSED_LIMITS_KEY holds with one more refusal: of each limit the last."""
+    others = [item for item in known.split(";") if item and item.partition("=")[0] != limit]
+    return ";".join([*others, f"{limit}={value}"])
 
 
 def _readiness_words(ready: Readiness) -> str:

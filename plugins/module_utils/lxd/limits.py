@@ -23,17 +23,22 @@ LIMIT_OPTIONS: t.Mapping[str, t.Any] = {
 
 #: option → (key, whether the key belongs to the network card, pattern, what is allowed in words)
 _RULES: t.Mapping[str, tuple[str, bool, re.Pattern[str], str]] = {
-    "cpu": ("limits.cpu", False, re.compile(r"[1-9]\d*|\d+-\d+|\d+(,\d+)+"), "a number of cores such as 2, or a set such as 0-3"),
+    "cpu": (
+        "limits.cpu",
+        False,
+        re.compile(r"[1-9]\d*|(?=.*[-,])\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII),
+        "a number of cores such as 2, or a set such as 0-3 or 0-1,4",
+    ),
     "cpu_allowance": (
         "limits.cpu.allowance",
         False,
-        re.compile(r"([1-9]\d?|100)%|[1-9]\d*ms/[1-9]\d*ms"),
+        re.compile(r"([1-9]\d?|100)%|[1-9]\d*ms/[1-9]\d*ms", re.ASCII),
         "a share such as 50% or a slice of time such as 25ms/100ms",
     ),
-    "memory": ("limits.memory", False, re.compile(r"[1-9]\d*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB|%)"), "a size such as 512MiB or 2GiB"),
-    "disk_priority": ("limits.disk.priority", False, re.compile(r"[0-9]|10"), "a number from 0 to 10"),
-    "ingress": ("limits.ingress", True, re.compile(r"[1-9]\d*(bit|kbit|Mbit|Gbit|Tbit)"), "a rate such as 100Mbit"),
-    "egress": ("limits.egress", True, re.compile(r"[1-9]\d*(bit|kbit|Mbit|Gbit|Tbit)"), "a rate such as 100Mbit"),
+    "memory": ("limits.memory", False, re.compile(r"[1-9]\d*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB|%)", re.ASCII), "a size such as 512MiB or 2GiB"),
+    "disk_priority": ("limits.disk.priority", False, re.compile(r"[0-9]|10", re.ASCII), "a number from 0 to 10"),
+    "ingress": ("limits.ingress", True, re.compile(r"[1-9]\d*(bit|kbit|Mbit|Gbit|Tbit)", re.ASCII), "a rate such as 100Mbit"),
+    "egress": ("limits.egress", True, re.compile(r"[1-9]\d*(bit|kbit|Mbit|Gbit|Tbit)", re.ASCII), "a rate such as 100Mbit"),
 }
 
 #: what a host that cannot apply a limit says; LXD names the tc filter by the direction that the host sees
@@ -58,7 +63,7 @@ def limits_config(limits: t.Mapping[str, t.Any] | None) -> tuple[dict[str, str],
         value = (limits or {}).get(option)
         if value is None or value == "":
             continue
-        if not pattern.fullmatch(str(value)):
+        if not pattern.fullmatch(str(value)) or (option == "cpu" and not _core_count(str(value))):
             wrong.append(f"limits.{option} is {value!r}; it must be {allowed}")
         (card if on_card else config)[key] = str(value)
     if wrong:
@@ -89,7 +94,8 @@ def _core_count(value: str) -> int | None:
     if value.isdigit():
         return int(value)
     spans = (part.partition("-") for part in value.split(","))
-    return sum(int(last or first) - int(first) + 1 for first, _dash, last in spans)
+    counts = [int(last or first) - int(first) + 1 for first, _dash, last in spans]
+    return sum(counts) if min(counts) > 0 else None
 
 
 def size_bytes(value: str) -> int | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
@@ -68,7 +69,7 @@ def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
     """One element of the option ``instances`` as an InstanceSpec; raises InvalidInput for a limit that is none."""
     config, card = limits_config(item.get("limits"))
     devices: dict[str, t.Mapping[str, str] | None] = {
-        name: None if device is None else {key: str(text(value)) for key, value in device.items()}
+        name: None if device is None else {key: str(text(value)) for key, value in device.items() if value is not None}
         for name, device in item["devices"].items()
     }
     if card:
@@ -85,6 +86,14 @@ def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
         devices=devices,
         files=() if item.get("firewall_rules") is None else (rules_file(item["firewall_rules"]),),
     )
+
+
+def specs_of(items: t.Sequence[t.Mapping[str, t.Any]], component: str) -> list[InstanceSpec]:
+    """The option ``instances`` as InstanceSpecs; raises InvalidInput for a name that is given twice, or a limit that is none."""
+    twice = sorted(name for name, times in collections.Counter(item["name"] for item in items).items() if times > 1)
+    if twice:
+        raise InvalidInput(f"instances has {', '.join(twice)} more than once; name each instance once. Nothing was changed.")
+    return [spec_of(item, component) for item in items]
 
 
 def run_options(params: t.Mapping[str, t.Any]) -> RunOptions:

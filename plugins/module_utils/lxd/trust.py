@@ -21,6 +21,9 @@ Json = t.Mapping[str, t.Any]
 ADDRESS = "core.https_address"
 #: the daemon's key that says that we set its address
 MARK = "user.gb.https-address"
+#: where LXD listens if its address has no port
+DEFAULT_PORT = "8443"
+_LISTENS = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>\d*))?", re.ASCII)
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(?P<body>[A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 
 
@@ -95,9 +98,21 @@ def plan_present(client: Client, server: Server, address: str) -> Plan:
         plan.differ(f"certificate {client.name}", None, client.fingerprint)
         plan.act("trust", client.name, f"for project {client.project} only", body={**wanted, "certificate": client.der})
     elif {name: same.get(name) for name in wanted} != wanted:
+        _guard_others(client, same)
         plan.differ(f"certificate {client.name}", {name: same.get(name) for name in wanted}, wanted)
         plan.act("restrict", client.name, f"to project {client.project}", path=f"certificates/{client.fingerprint}", body=wanted)
     return plan
+
+
+def _guard_others(client: Client, same: Json) -> None:
+    """Refuse to take from an entry of another name what somebody gave it; one of ours is good for too much."""
+    if same.get("name") == client.name:
+        return
+    good = f"the projects {', '.join(sorted(same.get('projects') or ()))}" if same.get("restricted") else "everything"
+    raise Refused(
+        f"The certificate of {client.name} is trusted already, as {same.get('name')!r} and for {good}. To restrict it to project "
+        f"{client.project} would take that away. Give {client.name} a certificate of its own. Nothing was changed."
+    )
 
 
 def plan_absent(client: Client, server: Server) -> Plan:
@@ -136,7 +151,9 @@ def carry_out(lxd: Lxd, plan: Plan, server: Server) -> None:
 
 def reached_at(server: Server, address: str) -> str:
     """``host:port`` at which the daemon is reached from its own host; an address that means all of them is loopback."""
-    host, _colon, port = (server.config.get(ADDRESS) or address).rpartition(":")
-    if not host.strip("[]") and not port:
-        raise InvalidInput(f"{address!r} is no host:port.")
+    listens = server.config.get(ADDRESS) or address
+    found = _LISTENS.fullmatch(listens)
+    if found is None or not (found["host"] or found["port"]):
+        raise InvalidInput(f"{listens!r} is no host:port.")
+    host, port = found["host"], found["port"] or DEFAULT_PORT
     return f"127.0.0.1:{port}" if host in ("", "[::]", "0.0.0.0") else f"{host}:{port}"

@@ -60,6 +60,13 @@ def test_sockets_that_listen_are_found_with_their_processes(proc: pathlib.Path) 
     }
 
 
+def test_a_file_that_is_closed_meanwhile_hides_none_of_the_others(proc: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (proc / "900" / "fd" / "!closed").write_text("no link any more")
+    there = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: sorted(there(folder)))
+    assert [one.device for one in listeners(proc) if one.port == 8443] == [OURS]
+
+
 def test_what_is_returned_is_in_order_and_names_the_device(proc: pathlib.Path) -> None:
     shown = in_order(listeners(proc))
     assert [one["port"] for one in shown] == [80, 443, 8080, 8443, 8444]

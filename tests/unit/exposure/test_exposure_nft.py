@@ -31,6 +31,7 @@ class Kernel:
 
     def run(self, argv: t.Sequence[str], text: str) -> tuple[int, str, str]:
         self.commands.append(list(argv))
+        argv = [word for word in argv if word != "--stateless"]
         if argv[0] == "unshare":
             return self._trial(text)
         if argv[1] == "list":

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import threading
 
 import pytest
@@ -24,6 +26,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
     proxy_device,
     read_fleet,
     slots,
+    warm_work,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
@@ -101,6 +104,25 @@ def test_a_gap_is_filled_and_never_collided_with(daemon: FakeDaemon) -> None:
     bring(daemon, "absent", [2])
     bring(daemon, "started", count=3)
     assert now(daemon) == {"active": [1, 2, 3], "free": [4]}
+
+
+@pytest.mark.parametrize("marks", [{}, {"user__gb__state": "failed"}, {"user__gb__state": "draining"}])
+def test_a_copy_of_an_instance_is_in_nobodys_slot(daemon: FakeDaemon, marks: dict[str, str]) -> None:
+    bring(daemon, "started", count=1)
+    daemon.add("autopsy", "Stopped", **{"user__gb__slot": "1", **marks})
+    assert now(daemon) == {"active": [1], "free": [2, 3, 4]}
+    bring(daemon, "started", count=2)
+    assert now(daemon) == {"active": [1, 2], "free": [3, 4]}
+    daemon.instances.pop("botserver-1")
+    assert warm_work(observe(daemon), spec(), 1).create == (1,)  # type: ignore[arg-type]
+
+
+def test_a_slot_beyond_the_maximum_is_only_one_that_is_there(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", [5], max_slots=5)
+    bring(daemon, "stopped", [5])
+    assert now(daemon)["warm"] == [5]
+    with pytest.raises(InvalidInput, match=r"Slots are 1 to 4 \(scale-max-instances\); \[6\] are not"):
+        bring(daemon, "started", [6])
 
 
 def test_a_smaller_count_takes_nothing_away(daemon: FakeDaemon) -> None:
@@ -186,6 +208,20 @@ def test_another_environment_waits_for_the_restart_and_is_due_until_then(daemon:
     assert not wanted.changed
 
 
+def test_the_environment_of_a_frozen_instance_waits_for_its_restart_as_well(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1, environment={"A": "old"})
+    daemon.instances["botserver-1"]["status"] = "Frozen"
+    chosen, look = look_at(daemon, spec(environment={"A": "new"}), [1], None, "started")  # type: ignore[arg-type]
+    wanted = plan_fleet(spec(environment={"A": "new"}), chosen, look, "started")
+    assert leave_to_restart(wanted, look.observed) == ["botserver-1"]
+    assert wanted.steps() == ["unfreeze botserver-1"]
+
+
+def test_a_value_that_is_null_is_refused_with_its_name() -> None:
+    with pytest.raises(InvalidInput, match="The value of A in environment is null"):
+        environment_file({"A": None})
+
+
 def test_the_optional_proxy_device_is_bound_to_loopback() -> None:
     assert proxy_device(spec(), 3) is None
     name, device = proxy_device(spec(proxy_port_base=8080), 3) or ("", {})
@@ -220,6 +256,9 @@ def test_a_project_that_is_not_there_has_no_empty_fleet(daemon: FakeDaemon) -> N
     ("limits", "said"),
     [
         ({"cpu": "0"}, "limits.cpu is '0'"),
+        ({"cpu": "5-2"}, "limits.cpu is '5-2'; it must be a number of cores such as 2, or a set such as 0-3 or 0-1,4"),
+        ({"cpu": "0-1,,4"}, "limits.cpu is '0-1,,4'"),
+        ({"memory": "2٣GiB"}, "limits.memory is '2٣GiB'"),
         ({"memory": "512"}, "limits.memory is '512'; it must be a size"),
         ({"disk_priority": 11}, "limits.disk_priority is 11; it must be a number from 0 to 10"),
         ({"ingress": "fast"}, "limits.ingress is 'fast'"),
@@ -239,6 +278,7 @@ def test_limits_that_are_none_are_refused_with_their_rule(limits: dict[str, obje
         ({}, 8, 8.0),
         ({"limits.cpu": "2"}, 8, 2.0),
         ({"limits.cpu": "0-3,6"}, 8, 5.0),
+        ({"limits.cpu": "0-1,4-5"}, 8, 4.0),
         ({"limits.cpu": "2", "limits.cpu.allowance": "50ms/100ms"}, 8, 0.5),
         ({"limits.cpu.allowance": "50%"}, 8, 8.0),
     ],
@@ -303,6 +343,30 @@ def test_beside_one_that_runs_the_others_start_together(daemon: FakeDaemon, monk
     bring(daemon, "started", [1])
     bring_healthy(daemon, [2, 3])
     assert now(daemon) == {"active": [1, 2, 3], "free": [4]}
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Healthy, or leading to a page that is."""
+
+    def do_GET(self) -> None:
+        self.send_response(302 if self.path == "/away" else 200)
+        self.send_header("Location", "/")
+        self.end_headers()
+
+    def log_message(self, format: str, *words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("path", "healthy"), [("/", True), ("/away", False)])
+def test_health_is_asked_of_the_instance_itself(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, path: str, healthy: bool) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    daemon.add("botserver-1")["devices"] = {"eth0": {"ipv4.address": "127.0.0.1"}}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        health = {"port": server.server_port, "path": path, "timeout": 0.5}
+        with contextlib.nullcontext() if healthy else pytest.raises(WaitTimeout, match="302"):
+            fleet_run._wait_healthy(daemon, "botserver-1", health)  # type: ignore[arg-type]
+        server.shutdown()
 
 
 def test_where_the_first_is_not_healthy_no_other_is_started(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from fake_daemon import ADDRESS, FakeDaemon
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, WaitTimeout
@@ -24,6 +27,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import spec_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
+from ansible_collections.generalbots.scaling.plugins.modules import lxc_instance
 
 PAUSES: list[float] = []
 QUICK = RunOptions(stop_timeout=1, ready=Readiness(address=True, timeout=0.05), clock=Clock(now=lambda: 100.0, sleep=PAUSES.append))
@@ -106,6 +110,11 @@ def test_an_unknown_status_is_reported_and_nothing_is_tried(daemon: FakeDaemon) 
     assert daemon.calls == []
 
 
+def test_what_is_null_in_a_device_is_left_out() -> None:
+    item = {"name": "proxy-1", "config": {}, "devices": {"d": {"x": None, "y": True}}}
+    assert spec_of(item, "proxy").devices == {"d": {"y": "true"}}
+
+
 def test_numbers_and_booleans_reach_the_daemon_as_strings(daemon: FakeDaemon) -> None:
     item = {"name": "proxy-1", "image": "i", "config": {"limits.cpu": 2, "security.nesting": True}, "devices": {"d": {"x": 1}}}
     bring(daemon, "present", spec_of(item, "proxy"))
@@ -168,6 +177,12 @@ def test_instances_are_worked_on_together_and_within_the_bound(daemon: FakeDaemo
     assert 2 <= daemon.most_at_once <= 3
 
 
+def test_a_frozen_instance_is_restarted_and_not_only_gone_on_with(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Frozen", "proxy")
+    bring(daemon, "restarted", one())
+    assert daemon.calls == ["unfreeze proxy-1", "stop proxy-1", "start proxy-1"]
+
+
 PRIORITY = "Cannot apply limits.disk.priority as blkio.weight cgroup controller is missing"
 EGRESS = 'Failed to start device "eth0": Failed to create ingress tc filter: … police rate 10000000bit'
 
@@ -193,6 +208,16 @@ def test_a_limit_that_the_host_refuses(
     assert daemon.instances["proxy-1"]["status"] == "Running"
     assert [key in warning for warning in runner.warnings] == [True]
     again, _runner = bring(daemon, "started", spec, options=RunOptions(limits_best_effort=True))
+    assert not again.changed, again.steps()
+    # The same of a change while it runs.
+    daemon.refuse["update"] = refuse
+    more = one(config=dict.fromkeys(config, "7"), devices={name: {**card, key: "20Mbit"} for name, card in devices.items()})
+    with pytest.raises(ScalingError, match=f"The host cannot apply {key} to proxy-1"):
+        bring(daemon, "started", more)
+    _wanted, runner = bring(daemon, "started", more, options=RunOptions(limits_best_effort=True))
+    assert [key in warning for warning in runner.warnings] == [True]
+    assert daemon.instances["proxy-1"]["config"]["user.gb.limits-refused"] == f"{key}={'7' if config else '20Mbit'}"
+    again, _runner = bring(daemon, "started", more, options=RunOptions(limits_best_effort=True))
     assert not again.changed, again.steps()
 
 
@@ -247,3 +272,15 @@ def test_what_a_killed_run_had_asked_for_and_is_done_meanwhile_is_no_failure(
     daemon.refuse[verb] = lambda _instance: "it is busy"
     with pytest.raises(ScalingError, match="it is busy"):
         bring(daemon, state, one())
+
+
+def test_what_is_to_go_need_not_be_readable(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.add("bake-1", "Stopped", "bake")
+    monkeypatch.delattr(FakeDaemon, "read_file")
+    monkeypatch.setattr(lxc_instance, "connect", lambda _options: daemon)
+    options = {"component": "bake", "instances": [{"name": "bake-1", "firewall_rules": "closed"}], "state": "absent"}
+    with patch_module_args(options), pytest.raises(SystemExit):
+        lxc_instance.main()
+    assert (json.loads(capsys.readouterr().out)["actions"], daemon.instances) == (["delete bake-1"], {})

@@ -9,6 +9,7 @@ import pathlib
 import time
 
 import pytest
+from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.playbook.play_context import PlayContext
 
 from ansible_collections.generalbots.scaling.plugins.connection.lxd_exec import LINGER, Connection, lingering
@@ -41,6 +42,51 @@ def test_a_command_that_ends_with_a_comment_or_fails_to_parse_tells_so(connectio
     assert (status != 0, out) == (True, "") and "yntax" in err
 
 
-def test_a_module_that_is_piped_in_runs_as_it_is(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert connection.exec_command("cat", in_data=b"a module") == (0, "a module", "")
-    assert lingering("true") != "true"
+def test_a_module_that_is_piped_in_runs_as_it_is(connection: Connection, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "lxc").write_text('#!/bin/sh\nfor last; do :; done\ncat >/dev/null\nprintf "%s" "$last"\n')
+    assert connection.exec_command("cat", in_data=b"a module") == (0, "cat", "")
+    assert connection.exec_command("cat") == (0, lingering("cat"), "")
+
+
+#: a client that moves files between here and a folder, fails as often as a file says, and with its words
+FILES = """#!/bin/sh
+here="$(dirname "$0")"
+[ "$1 $2 $3" = "--project gb file" ] || exit 9
+shift 3
+if [ -s "$here/failures" ]; then
+    head -n 1 "$here/failures" >&2
+    sed -i 1d "$here/failures"
+    exit 1
+fi
+case "$1" in
+push) shift; while [ $# -gt 2 ]; do shift 2; done; cp "$1" "$here/instance/${2#local:etcd-1/}" ;;
+pull) cp "$here/instance/${2#local:etcd-1/}" "$3" ;;
+esac
+"""
+LATE = "Error: dial unix /var/lib/lxd/x/forkfile.sock: connect: no such file or directory"
+
+
+@pytest.fixture
+def files(connection: Connection, tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "lxc").write_text(FILES)
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "here").write_text("content")
+    return tmp_path
+
+
+@pytest.mark.parametrize("failures", ["", f"{LATE}\n", f"{LATE}\n{LATE}\n"])
+def test_a_file_comes_and_goes_as_soon_as_lxd_serves_files(connection: Connection, files: pathlib.Path, failures: str) -> None:
+    (files / "failures").write_text(failures)
+    connection.put_file(str(files / "here"), "there")
+    (files / "failures").write_text(failures)
+    connection.fetch_file("there", str(files / "back"))
+    assert (files / "back").read_text() == "content"
+
+
+def test_a_file_that_does_not_come_is_an_error_with_the_clients_words(connection: Connection, files: pathlib.Path) -> None:
+    for move in (connection.put_file, connection.fetch_file):
+        (files / "failures").write_text("Error: no space left on device\n")
+        with pytest.raises(AnsibleError, match=r"lxc file pu.* failed: Error: no space left on device"):
+            move(str(files / "here"), "there")
+    with pytest.raises(AnsibleFileNotFound, match="input path is not a file"):
+        connection.put_file(str(files / "none"), "there")

@@ -6,12 +6,20 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from lxd_fake import FakeLxd
 
 from ansible_collections.generalbots.scaling.plugins.modules import lxc_instance
+
+
+def called(capsys: pytest.CaptureFixture[str], options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The module's result."""
+    with patch_module_args({"component": "bake", **options}), pytest.raises(SystemExit):
+        lxc_instance.main()
+    return t.cast("dict[str, t.Any]", json.loads(capsys.readouterr().out))
 
 
 @pytest.mark.parametrize(("engine", "connection"), [("lxd", "generalbots.scaling.lxd_exec"), ("incus", "community.general.incus")])
@@ -23,8 +31,10 @@ def test_it_says_how_its_instances_are_reached(
     daemon.add_project()
     daemon.add_image("gb/base")
     monkeypatch.setattr(lxc_instance, "connect", lambda _options: daemon)
-    options = {"component": "bake", "instances": [{"name": "bake-1", "image": "gb/base"}], "state": "stopped", "_ansible_check_mode": check}
-    with patch_module_args(options), pytest.raises(SystemExit):
-        lxc_instance.main()
-    said = json.loads(capsys.readouterr().out)
+    said = called(capsys, {"instances": [{"name": "bake-1", "image": "gb/base"}], "state": "stopped", "_ansible_check_mode": check})
     assert (said["actions"], said["connection"]) == (["create bake-1: from gb/base"], connection)
+
+
+def test_a_name_that_is_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    said = called(capsys, {"instances": [{"name": "bake-1"}, {"name": "bake-2"}, {"name": "bake-1"}]})
+    assert said["msg"] == "instances has bake-1 more than once; name each instance once. Nothing was changed."

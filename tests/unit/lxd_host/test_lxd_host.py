@@ -181,9 +181,7 @@ def test_keys_that_are_not_ours_are_kept(lxd: FakeLxd) -> None:
     nic = {"type": "nic", "name": "eth0", "network": "lxdbr0", "mtu": "1400"}
     lxd.at("profiles/default")["devices"].update({"eth0": nic, "gpu": {"type": "gpu"}})
     bring_up(lxd)
-    assert lxd.at("networks/gbbr0")["config"]["bridge.mtu"] == "1400"
-    assert lxd.at("networks/gbbr0")["config"]["ipv4.nat"] == "true"
-    assert MARK not in lxd.at("networks/gbbr0")["config"]
+    assert lxd.at("networks/gbbr0")["config"] == {"ipv4.address": "10.87.0.1/24", "ipv4.nat": "false", "bridge.mtu": "1400"}
     assert lxd.at("projects/generalbots")["config"] == {**FEATURES, "user.gb.lock": "{}"}
     devices = lxd.at("profiles/default")["devices"]
     assert devices["eth0"] == {**nic, "network": "gbbr0", "security.mac_filtering": "true"}

@@ -116,6 +116,30 @@ def test_a_client_that_may_more_is_restricted(monkeypatch: pytest.MonkeyPatch, m
     assert (daemon.clients[0]["restricted"], daemon.clients[0]["projects"]) == (True, ["gb"])
 
 
+@pytest.mark.parametrize("more", [{"restricted": False, "projects": ()}, {"projects": ("other",)}])
+def test_a_certificate_that_is_trusted_by_another_name_keeps_what_it_may(monkeypatch: pytest.MonkeyPatch, more: dict[str, t.Any]) -> None:
+    daemon = Daemon(core__https_address=":8443")
+    daemon.trusts("admin", "one", **more)
+    before = copy.deepcopy(daemon.clients)
+    with pytest.raises(Refused, match=r"is trusted already, as 'admin' and for .* Give generalbots-control a certificate of its own"):
+        apply(daemon, monkeypatch)
+    assert daemon.clients == before
+
+
+@pytest.mark.parametrize(
+    ("listens", "reached"),
+    [
+        ("[::]", "127.0.0.1:8443"),
+        ("0.0.0.0", "127.0.0.1:8443"),
+        ("10.0.0.5", "10.0.0.5:8443"),
+        (":9000", "127.0.0.1:9000"),
+        ("[fd42::1]:9000", "[fd42::1]:9000"),
+    ],
+)
+def test_where_lxd_is_reached_follows_from_its_address(listens: str, reached: str) -> None:
+    assert trust.reached_at(trust.Server({"core.https_address": listens}, "", "", []), "") == reached
+
+
 def test_absent_takes_the_address_back_when_the_last_client_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     daemon = Daemon()
     apply(daemon, monkeypatch)

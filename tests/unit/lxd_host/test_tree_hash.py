@@ -43,6 +43,13 @@ def test_it_does_not_depend_on_place_or_time(tree: pathlib.Path, tmp_path: pathl
     assert version(copy) == before
 
 
+def test_a_folder_above_that_looks_like_a_backup_hides_nothing(tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    copy = shutil.copytree(tree, tmp_path / "back~" / "role")
+    assert version(copy) == version(tree)
+    change_content(copy)
+    assert version(copy) != version(tree)
+
+
 def change_content(tree: pathlib.Path) -> None:
     (tree / "run.sh").write_text("fals", encoding="utf-8")
 

@@ -154,10 +154,14 @@ def test_only_what_differs_is_placed(host: Host) -> None:
 def test_a_file_that_is_not_valid_is_named_and_what_is_there_stays(host: Host) -> None:
     host.play(files=[host.files[0], host.files[-1]])
     state = host.state()
-    bad = {"dest": str(host.root / "folder/valid"), "content": "bad\n", "validate": "grep -q good %s", **OWN}
+    judge = host.folder / "judge"
+    judge.write_text('#!/bin/sh\necho "line 1: $(cat "$1")" >&2\nexit 1\n')
+    judge.chmod(0o755)
+    bad = {"dest": str(host.root / "folder/valid"), "content": "bad\n", "validate": f"{judge} %s", **OWN}
     run = host.play(files=[bad])
     assert run.status == 2
-    assert f"{host.root}/folder/valid: failed to validate" in run.said
+    assert f"{host.root}/folder/valid: failed to validate: line 1: bad" in run.said
+    assert SECRET not in host.play(files=[{**bad, "content": SECRET, "secret": True}]).said
     assert host.state() == state
 
 
