@@ -36,6 +36,8 @@ SILENT = 3
 #: reversals in an hour from which the fleet counts as flapping
 FLAPPING = 4
 HOUR = 3600.0
+#: seconds by which the clock of a host that ticks may be ahead of this one
+AHEAD = 10.0
 #: points that a timeline has at most; each stands for some ticks
 POINTS = 480
 
@@ -132,6 +134,8 @@ class Report:
     since: float
     ticks: tuple[Tick, ...] = ()
     unreadable: int = 0
+    ahead: int = 0
+    """Ticks that were left out, for by this clock they are yet to come."""
     state: Mapping = dataclasses.field(default_factory=dict)
     lock: Mapping = dataclasses.field(default_factory=dict)
     fleet: tuple[Mapping, ...] = ()
@@ -207,7 +211,7 @@ class Report:
 
 
 def build(lines: t.Iterable[str], now: float, hours: float, **present: t.Any) -> Report:
-    """A report on the last ``hours``.
+    """A report on the last ``hours``. Ticks of more than AHEAD seconds after ``now`` are counted and left out.
 
     :param lines: the decision log, one JSON object per line, in any order
     :param present: what Report has besides: ``state``, ``lock``, ``fleet``, ``settings``, ``trouble``, ``title``. The decisions that
@@ -218,9 +222,10 @@ def build(lines: t.Iterable[str], now: float, hours: float, **present: t.Any) ->
     logged = {round(tick.time, 3): tick for tick in read if tick is not None}
     remembered = (_parsed(data) for data in (present.get("state") or {}).get("decisions") or ())
     known = {round(tick.time, 3): tick for tick in remembered if tick is not None} | logged
-    ticks = sorted((tick for tick in known.values() if tick.time >= since), key=lambda tick: tick.time)
+    ticks = sorted((tick for tick in known.values() if since <= tick.time <= now + AHEAD), key=lambda tick: tick.time)
+    ahead = sum(tick.time > now + AHEAD for tick in known.values())
     fleet = _with_load(tuple(present.pop("fleet", ())), ticks[-1] if ticks else None)
-    return Report(now, since, tuple(_carried(ticks)), read.count(None), fleet=fleet, **present)
+    return Report(now, since, tuple(_carried(ticks)), read.count(None), ahead, fleet=fleet, **present)
 
 
 def _carried(ticks: t.Iterable[Tick]) -> t.Iterator[Tick]:
@@ -407,6 +412,9 @@ def _lock(report: Report) -> Said:
 def _log(report: Report) -> Said:
     if report.unreadable:
         yield Concern(f"{report.unreadable} line{'s' if report.unreadable > 1 else ''} of the log could not be read and were left out.")
+    if report.ahead:
+        ticks = f"{report.ahead} ticks carry" if report.ahead > 1 else "1 tick carries"
+        yield Concern(f"{ticks} a time ahead of this clock, which the report leaves out. Compare the clocks of both machines.")
 
 
 def _in(report: Report, state: str) -> list[Mapping]:

@@ -42,6 +42,11 @@ def test_a_torn_line_is_counted_and_stops_nothing(torn: str) -> None:
     assert "1 line of the log could not be read" in said(report)
 
 
+def test_a_clock_that_is_a_little_ahead_is_none_that_is_wrong() -> None:
+    report = built(line(NOW + 2))
+    assert (said(report), len(report.ticks)) == ("", 1)
+
+
 def test_what_the_log_lacks_is_taken_from_what_lxd_remembers() -> None:
     remembered = [{name: one[name] for name in ("time", "action", "current", "desired", "rule", "reason", "alert")} for one in (
         line(NOW - 60, "out", reason="remembered"), line(NOW, reason="remembered as well"))]  # fmt: skip
@@ -115,6 +120,8 @@ CONCERNS: dict[str, tuple[bool, str, t.Callable[[], model.Report]]] = {
         lambda: built(*(line(NOW - 60 * index, "out" if index % 2 else "in") for index in range(6))),
     ),
     "failed": (False, "kept for inspection: b (why)", lambda: built(line(), fleet=[{"name": "b", "state": "failed", "failure": "why"}])),
+    "ahead": (False, "2 ticks carry a time ahead of this clock", lambda: built(line(), line(NOW + 1800), line(1000 * NOW))),
+    "silent behind one ahead": (True, "Silent: the last tick was 60 min ago", lambda: built(line(NOW - 3600), line(NOW + 1800))),
     "dead lock": (False, "control-1/1 died holding the lock", lambda: built(line(), lock={"holder": "control-1/1", "expires": NOW - 1})),
 }
 
