@@ -36,6 +36,8 @@ SILENT = 3
 #: reversals in an hour from which the fleet counts as flapping
 FLAPPING = 4
 HOUR = 3600.0
+#: what is beyond it in a log is nothing that was measured or counted, and beyond what can be drawn
+MOST = 1e15
 #: seconds by which the clock of a host that ticks may be ahead of this one
 AHEAD = 10.0
 #: points that a timeline has at most; each stands for some ticks
@@ -246,14 +248,14 @@ def parse(line: str) -> Tick | None:
     """A line of the log, or None where it is none."""
     try:
         return _parsed(json.loads(line))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def _parsed(data: t.Any) -> Tick | None:
     try:
         return _tick(data)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -283,8 +285,8 @@ def _tick(data: Mapping) -> Tick:
     return Tick(
         time=moment,
         action=str(data["action"]),
-        current=int(data["current"]) if sized else 0,
-        desired=int(data["desired"]) if sized else 0,
+        current=_count(data["current"]) if sized else 0,
+        desired=_count(data["desired"]) if sized else 0,
         rule=str(data.get("rule") or ""),
         reason=str(data.get("reason") or "") or " ".join(notes),
         next=str(data.get("next") or ""),
@@ -297,13 +299,31 @@ def _tick(data: Mapping) -> Tick:
         holder=str(data.get("holder") or ""),
         dry_run=bool(data.get("dry_run")),
         sized=sized,
-        instances=tuple(dict(one) for one in data.get("instances") or ()),
+        instances=tuple(_flat(one) for one in data.get("instances") or ()),
     )
+
+
+def _count(data: t.Any) -> int:
+    """A number of instances; raises ValueError for what can be none."""
+    count = int(data)
+    if not 0 <= count <= MOST:
+        raise ValueError(f"{count} is no number of instances")
+    return count
+
+
+def _flat(instance: Mapping) -> Mapping:
+    """What is told of an instance; all of it is plain, and what is not could be of any depth."""
+    return {str(key): value for key, value in instance.items() if value is None or isinstance(value, (str, int, float))}
 
 
 def _reading(data: Mapping) -> Reading:
     missing = int(data.get("missing") or 0)
-    return Reading(number(data.get("value")), number(data.get("threshold")), str(data.get("unit") or "").strip(), missing)
+    value, threshold = (_clamped(number(data.get(key))) for key in ("value", "threshold"))
+    return Reading(value, threshold, str(data.get("unit") or "").strip(), missing)
+
+
+def _clamped(value: float | None) -> float | None:
+    return None if value is None else min(max(value, -MOST), MOST)
 
 
 def _errors(data: t.Any) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ def _result(made: model.Report, dest: str | None) -> dict[str, t.Any]:
         "changed": bool(dest),
         "dest": dest or "",
         "verdict": report_html.verdict(made)[0],
-        "concerns": [{"text": one.text, "grave": one.grave} for one in made.concerns],
+        # A half of a surrogate pair in a log is no character that could be handed on.
+        "concerns": [{"text": one.text.encode(errors="replace").decode(), "grave": one.grave} for one in made.concerns],
         "ticks": len(made.ticks),
         "unreadable": made.unreadable,
         "steps": {**steps, "reversals": made.reversals(made.since)},
@@ -112,10 +113,8 @@ def instance_lines(lxd: Reader, instance: str, path: str, since: float) -> t.Ite
 
 def _time(line: str) -> float:
     """When a line of the log was written; a line that is none may be of any time."""
-    try:
-        return float(json.loads(line)["time"])
-    except (ValueError, TypeError, KeyError):
-        return math.inf
+    tick = model.parse(line)
+    return math.inf if tick is None else tick.time
 
 
 def _settings(recorded: str | None) -> dict[str, t.Any]:
@@ -149,16 +148,20 @@ def log_lines(paths: t.Sequence[str], since: float) -> t.Iterator[str]:
 
 
 def write(dest: str, page: str) -> None:
-    """Write the page, whole or not at all; it tells of the deployment, so only its owner may read it.
+    """Write the page, whole or not at all, with ? for what is no character; it tells of the deployment, so only its owner may read it.
 
     :raises InvalidInput: it cannot be written there
     """
     file = pathlib.Path(dest)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, new = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(page)
-        pathlib.Path(new).replace(file)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        new = pathlib.Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
+                stream.write(page)
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)
     except OSError as error:
         raise InvalidInput(f"The report cannot be written to {dest}: {error.strerror}. Give another dest.") from error

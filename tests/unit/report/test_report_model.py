@@ -35,7 +35,21 @@ def test_lines_may_come_in_any_order_and_old_ones_are_left_out() -> None:
     assert [tick.time for tick in report.ticks] == [NOW - 60, NOW]
 
 
-@pytest.mark.parametrize("torn", ['{"time": 17', "[]", "null", '{"time": "x"}', '{"action": "hold"}', json.dumps(line(float("nan")))])
+DEEP = 200_000
+TORN = {
+    "cut off": '{"time": 17',
+    "a list": "[]",
+    "nothing": "null",
+    "no time": '{"time": "x"}',
+    "time alone": '{"action": "hold"}',
+    "not a number": json.dumps(line(float("nan"))),
+    "deep": "[" * DEEP + "]" * DEEP,
+    "too many": json.dumps(line(current=10**400)),
+    "too few": json.dumps(line(current=-1)),
+}
+
+
+@pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
 def test_a_torn_line_is_counted_and_stops_nothing(torn: str) -> None:
     report = model.build([*builders.text([line(NOW)]), torn, ""], NOW, 24, settings=SETTINGS)
     assert (len(report.ticks), report.unreadable) == (1, 1)

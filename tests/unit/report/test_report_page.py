@@ -186,6 +186,25 @@ def test_a_single_tick_is_drawn() -> None:
     assert "instances" in report_text.render(report, datetime.UTC)
 
 
+HUGE: dict[str, t.Callable[[], dict[str, t.Any]]] = {
+    "value": lambda: line(cpu=1.7e308, requests=-1.7e308),
+    "threshold": lambda: {**line(), "metrics": {"cpu": metric(1.0, 1.7e308, ""), "queue": metric(1e300, 5e-324, "")}},
+    "instances": lambda: line(current=10**15),
+    "milliseconds": lambda: line(1000 * NOW),
+    "nanoseconds": lambda: line(1e9 * NOW),
+    "half a character": lambda: line(reason="\ud800", rule="\udfff", holder="\ud800", alert=True),
+    "an instance of any depth": lambda: line(instances=[{"name": "b", "state": {"a": [{}]}, "ready": [[]]}]),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_whatever_a_line_says_there_is_a_page(name: str) -> None:
+    report = model.build(builders.text([line(NOW - 30), HUGE[name]()]), NOW, 24, settings=builders.SETTINGS)
+    parsed = Page(page(report))
+    assert (parsed.open, parsed.wrong) == ([], [])
+    assert max(map(len, report_text.render(report, datetime.UTC).splitlines())) <= report_text.WIDTH
+
+
 def test_a_huge_history_makes_no_huge_page() -> None:
     """Four weeks of ticks that come too seldom, each a step: the page stays one that a browser opens at once."""
     lines = [json.dumps(line(NOW - 120 * index, "out" if index % 2 else "in")) for index in range(20_000)]

@@ -151,6 +151,20 @@ def test_a_place_that_takes_no_page_is_named(tmp_path: pathlib.Path, lxd: dict[s
         report_run.run(options(dest=str(tmp_path / "file" / "report.html")), NOW)
 
 
+def test_no_failure_leaves_a_piece_of_a_page(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        report_run.run(options(dest=str(tmp_path / "report.html")), NOW)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_half_a_character_in_a_log_is_written_as_none(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    lxd["autoscale"] = {"decisions": [line(NOW, reason="half \ud800 a character", alert=True)]}
+    result = report_run.run(options(dest=str(tmp_path / "report.html")), NOW)
+    assert "half ? a character" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert result["concerns"][0]["text"].endswith("half ? a character")
+
+
 def test_hours_must_be_some(lxd: dict[str, t.Any]) -> None:
     with pytest.raises(InvalidInput, match="must be above 0"):
         report_run.run(options(hours=0.0), NOW)
