@@ -143,7 +143,7 @@ class Report:
     fleet: tuple[Mapping, ...] = ()
     settings: Mapping = dataclasses.field(default_factory=dict)
     trouble: str = ""
-    """Why the present state could not be read."""
+    """Why the present state, or a log, could not be read."""
     title: str = "generalbots"
 
     @property
@@ -360,7 +360,7 @@ def _fault(tick: Tick) -> str:
 
 def _unreadable_state(report: Report) -> Said:
     if report.trouble:
-        yield Concern(f"The present state could not be read; what follows is the log alone. {report.trouble}", grave=True)
+        yield Concern(f"What follows lacks what could not be read: {report.trouble.strip()}", grave=True)
 
 
 def _silent(report: Report) -> Said:

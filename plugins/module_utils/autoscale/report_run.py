@@ -47,7 +47,7 @@ def run(options: t.Mapping[str, t.Any], now: float, *, check: bool = False) -> d
     lxd, present = _present(options, now)
     if options["settings"]:
         present["settings"] = options["settings"]
-    lines = itertools.chain(log_lines(options["logs"], since), *_of_instances(lxd, options["instance_logs"], since, present))
+    lines = itertools.chain(log_lines(options["logs"], since), _of_instances(lxd, options["instance_logs"], since, present))
     title = options["title"] or options["project"]
     made = model.build(lines, now, options["hours"], title=title, **present)
     page = report_html.render(made)
@@ -84,15 +84,20 @@ def _present(options: t.Mapping[str, t.Any], now: float) -> tuple[Lxd | None, di
     return lxd, {"state": kept["autoscale"], "lock": kept["lock"] or {}, "fleet": fleet, "settings": settings, "trouble": kept["note"]}
 
 
-def _of_instances(
-    lxd: Lxd | None, logs: t.Sequence[t.Mapping[str, str]], since: float, present: dict[str, t.Any]
-) -> t.Iterator[t.Iterator[str]]:
-    """The lines of each log that an instance has; where LXD does not answer, none, which is said with the rest of the trouble."""
+def _of_instances(lxd: Lxd | None, logs: t.Sequence[t.Mapping[str, str]], since: float, present: dict[str, t.Any]) -> list[str]:
+    """The lines of each log that an instance has, as far as LXD serves it; what it does not is said with the rest of the trouble."""
+    lines: list[str] = []
     for one in logs:
-        if lxd is not None:
-            yield instance_lines(lxd, one["instance"], one["path"], since)
-        else:
-            present["trouble"] += f" Nor could {one['path']} in {one['instance']} be read, which has what that one decided."
+        what = f"{one['path']} in {one['instance']}"
+        if lxd is None:
+            present["trouble"] += f" Nor could {what} be read, which has what that one decided."
+            continue
+        try:
+            for line in instance_lines(lxd, one["instance"], one["path"], since):
+                lines.append(line)  # noqa: PERF402 - what came before it broke off is told
+        except ScalingError as error:
+            present["trouble"] += f" {what} has what that one decided: {error}"
+    return lines
 
 
 def instance_lines(lxd: Reader, instance: str, path: str, since: float) -> t.Iterator[str]:

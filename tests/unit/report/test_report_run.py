@@ -129,6 +129,22 @@ def test_where_lxd_is_down_the_log_is_told_and_that_comes_first(tmp_path: pathli
     assert there.endswith("Nor could /log in control-1 be read, which has what that one decided.")
 
 
+@pytest.mark.parametrize(("served", "ticks"), [((), 1), (("/log",), 2)], ids=["none of it", "no rotation"])
+def test_where_lxd_does_not_serve_a_log_the_rest_is_told(
+    tmp_path: pathlib.Path, lxd: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch, served: tuple[str, ...], ticks: int
+) -> None:
+    def read_file(instance: str, path: str) -> bytes:
+        if path not in served:
+            raise Unreachable(f"LXD does not serve {path}.")
+        return builders.text([line(NOW - 60)])[0].encode()
+
+    monkeypatch.setattr(report_run, "connect", lambda _options: types.SimpleNamespace(read_file=read_file))
+    result = report_run.run(options(logs=[log(tmp_path, "decisions.jsonl", line(NOW))], instance_logs=[CONTROL]), NOW)
+    assert (result["ticks"], result["verdict"]) == (ticks, "bad")
+    assert "/log in control-1 has what that one decided: LXD does not serve /log" in result["concerns"][0]["text"]
+    assert "botserver-1" in result["text"]
+
+
 def test_the_page_is_written_whole_and_for_its_owner_only(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
     dest = tmp_path / "new" / "report.html"
     result = report_run.run(options(dest=str(dest)), NOW)
