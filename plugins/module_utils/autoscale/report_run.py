@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import json
 import math
 import os
 import pathlib
+import re
+import stat
 import tempfile
 import typing as t
 
@@ -25,6 +28,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 
 #: bytes that are read of all logs together, the newest first; a day of 30 instances is a tenth of that
 MOST = 256 * 1024 * 1024
+_NUMBER = re.compile(r"\.[0-9]+", re.ASCII)
 
 
 class Reader(t.Protocol):
@@ -134,22 +138,28 @@ def _settings(recorded: str | None) -> dict[str, t.Any]:
 def log_lines(paths: t.Sequence[str], since: float) -> t.Iterator[str]:
     """The lines of every log and of its rotations (``<log>.1``…) that may hold something after ``since``; in no order.
 
-    A log that is not there has no lines.
+    A log that is not there has no lines. What else has a name that begins so, as logrotate's ``<log>.2.gz``, is no rotation.
 
     :raises InvalidInput: one that is there and cannot be read
     """
     left = MOST
     for path in paths:
         log = pathlib.Path(path)
-        for file in [log, *sorted(log.parent.glob(f"{log.name}.*"))]:
+        for file in [log, *_rotations(log)]:
             try:
                 with contextlib.suppress(FileNotFoundError):
                     about = file.stat()
-                    if about.st_mtime >= since and left > 0:
+                    if about.st_mtime >= since and left > 0 and (file == log or stat.S_ISREG(about.st_mode)):
                         left -= about.st_size
                         yield from file.read_text(encoding="utf-8", errors="replace").splitlines()
             except OSError as error:
                 raise InvalidInput(f"The decision log {file} cannot be read: {error.strerror}. Run as a user who may.") from error
+
+
+def _rotations(log: pathlib.Path) -> list[pathlib.Path]:
+    """What a log's rotations are called that are there, from the newest; all of them, whoever rotates."""
+    found = (file for file in log.parent.glob(f"{glob.escape(log.name)}.*") if _NUMBER.fullmatch(file.suffix))
+    return sorted((file for file in found if file.stem == log.name), key=lambda file: int(file.suffix[1:]))
 
 
 def write(dest: str, page: str) -> None:

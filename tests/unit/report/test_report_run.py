@@ -62,6 +62,16 @@ def test_log_and_rotations_are_read_and_those_of_before_are_not(tmp_path: pathli
     assert result["changed"] is False
 
 
+def test_what_is_beside_a_log_and_no_rotation_is_left_alone(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+    current = log(tmp_path, "decisions[1].jsonl", line(NOW))
+    log(tmp_path, "decisions[1].jsonl.10", line(NOW - 60))
+    for name in ("decisions[1].jsonl.2.gz", "decisions[1].jsonl.swp", "decisions[1].jsonl.x.3"):
+        (tmp_path / name).write_bytes(b"\x1f\x8b rubbish\n")
+    (tmp_path / "decisions[1].jsonl.2").mkdir()
+    result = report_run.run(options(logs=[current]), NOW)
+    assert (result["ticks"], result["unreadable"]) == (2, 0)
+
+
 CONTROL = {"instance": "control-1", "path": "/log"}
 
 
