@@ -96,7 +96,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 dest:
-  description: The file with the page, empty if none was asked for.
+  description: The file with the page, empty if none was written, as in check mode.
   returned: success
   type: str
   sample: /root/autoscaler.html

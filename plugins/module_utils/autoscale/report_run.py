@@ -55,16 +55,15 @@ def run(options: t.Mapping[str, t.Any], now: float, *, check: bool = False) -> d
     title = options["title"] or options["project"]
     made = model.build(lines, now, options["hours"], title=title, **present)
     page = report_html.render(made)
-    if options["dest"] and not check:
-        write(options["dest"], page)
-    return _result(made, options["dest"])
+    written = options["dest"] if options["dest"] and not check else ""
+    if written:
+        write(written, page)
+    return {"changed": bool(options["dest"]), "dest": written, **_result(made)}
 
 
-def _result(made: model.Report, dest: str | None) -> dict[str, t.Any]:
+def _result(made: model.Report) -> dict[str, t.Any]:
     steps = {direction: sum(tick.action == direction for tick in made.steps) for direction in ("out", "in")}
     return {
-        "changed": bool(dest),
-        "dest": dest or "",
         "verdict": report_html.verdict(made)[0],
         # A half of a surrogate pair in a log is no character that could be handed on.
         "concerns": [{"text": one.text.encode(errors="replace").decode(), "grave": one.grave} for one in made.concerns],

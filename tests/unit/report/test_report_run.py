@@ -164,11 +164,11 @@ def test_the_page_is_written_whole_and_for_its_owner_only(tmp_path: pathlib.Path
     assert [file.name for file in dest.parent.iterdir()] == ["report.html"]
 
 
-def test_check_mode_writes_nothing_and_says_the_same(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
+def test_check_mode_writes_nothing_and_says_so_and_else_the_same(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
     dest = tmp_path / "report.html"
     checked = report_run.run(options(dest=str(dest)), NOW, check=True)
     assert not dest.exists()
-    assert checked == report_run.run(options(dest=str(dest)), NOW)
+    assert checked == {**report_run.run(options(dest=str(dest)), NOW), "dest": ""}
 
 
 def test_a_place_that_takes_no_page_is_named(tmp_path: pathlib.Path, lxd: dict[str, t.Any]) -> None:
