@@ -93,6 +93,8 @@ class Tick:
     sized: bool = True
     """Whether it came to know the fleet's size; otherwise ``current`` and ``desired`` are those of the tick before it."""
     instances: tuple[Mapping, ...] = ()
+    controls: Mapping = dataclasses.field(default_factory=dict)
+    """The pause and the pin in force; empty in lines of older releases, and where it did not get to know them."""
 
     @property
     def mood(self) -> Mood:
@@ -187,8 +189,10 @@ class Report:
 
     @property
     def controls(self) -> Mapping:
-        """``pause`` and ``pin``."""
-        return self.state.get("controls") or {}
+        """``pause`` and ``pin``: those set at run time, or else those that were in force in the latest tick that knew."""
+        set_now = self.state.get("controls") or {}
+        in_force = next((tick.controls for tick in reversed(self.ticks) if tick.controls), {})
+        return {name: in_force.get(name) if set_now.get(name) is None else set_now[name] for name in ("pause", "pin")}
 
     @functools.cached_property
     def steps(self) -> tuple[Tick, ...]:
@@ -299,6 +303,7 @@ def _tick(data: Mapping) -> Tick:
         holder=str(data.get("holder") or ""),
         dry_run=bool(data.get("dry_run")),
         sized=sized,
+        controls=_flat(data.get("controls") or {}),
         instances=tuple(_flat(one) for one in data.get("instances") or ()),
     )
 
@@ -311,9 +316,9 @@ def _count(data: t.Any) -> int:
     return count
 
 
-def _flat(instance: Mapping) -> Mapping:
-    """What is told of an instance; all of it is plain, and what is not could be of any depth."""
-    return {str(key): value for key, value in instance.items() if value is None or isinstance(value, (str, int, float))}
+def _flat(data: Mapping) -> Mapping:
+    """What is told of an instance or of the controls; all of it is plain, and what is not could be of any depth."""
+    return {str(key): value for key, value in data.items() if value is None or isinstance(value, (str, int, float))}
 
 
 def _reading(data: Mapping) -> Reading:
@@ -395,11 +400,14 @@ def _bounds(report: Report) -> Said:
 
 
 def _controls(report: Report) -> Said:
-    pause, pin = report.controls.get("pause"), report.controls.get("pin")
+    pause, pin, set_now = report.controls["pause"], report.controls["pin"], report.state.get("controls") or {}
+    # What the last tick had and is not set at run time stands in the inventory, or was lifted since.
+    ends = {name: "" if set_now.get(name) is not None else f" or takes {name} out of gb_autoscale" for name in ("pause", "pin")}
     if pause:
-        yield Concern(f"Paused: no step {'in any direction' if pause == 'both' else pause} is taken until somebody resumes it.")
+        which = "in any direction" if pause == "both" else pause
+        yield Concern(f"Paused: no step {which} is taken until somebody resumes it{ends['pause']}.")
     if pin is not None:
-        yield Concern(f"Pinned to {pin} instances until somebody unpins it.")
+        yield Concern(f"Pinned to {pin} instances until somebody unpins it{ends['pin']}.")
     if report.settings.get("scale-enabled") is False:
         yield Concern("scale-enabled is false: the autoscaler looks on and does nothing.")
 

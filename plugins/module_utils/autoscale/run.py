@@ -29,7 +29,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import Tick, look, tick
@@ -460,11 +460,17 @@ class Run:
         return self._actor.failures if self._actor is not None else []
 
     def _line(self) -> dict[str, t.Any]:
-        """The line of the decision log."""
+        """The line of the decision log; ``controls`` is what was in force, of run time and the inventory, where it came to be known."""
         errors = self._errors + collections.Counter(one.kind for one in self._failures)
         decided = self._tick.decision.as_dict() if self._tick is not None else {"time": self._ports.now(), "action": "hold", "alert": True}
+        controls: dict[str, t.Any] = {}
+        if self._tick is not None and self._settings is not None:
+            set_now = self._tick.state.controls
+            policy = Policy.from_settings(self._settings.values, self._job.options).under(set_now.pause, set_now.pin)
+            controls = {"controls": {"pause": policy.pause, "pin": policy.pin}}
         return {
             **decided,
+            **controls,
             "notes": self._notes(),
             "took_seconds": round(self._ports.clock.now() - self._begun, 3),
             "holder": self._job.holder,

@@ -50,7 +50,8 @@ def render(
 ) -> str:
     """The file's text after a tick; empty if ``metrics-scaling-enabled`` is false, and then there should be no file.
 
-    :param decision: ``Decision.as_dict()``; empty if the tick came to none. Times are seconds since the epoch
+    :param decision: ``Decision.as_dict()``; empty if the tick came to none. Times are seconds since the epoch. ``controls`` with the
+        pause and the pin in force may be with it; otherwise those count that ``state`` has
     :param fleet: one entry per instance with ``name`` and ``state``, and where they are known ``cpu`` and ``memory``
         (per cent of its limits), ``in_flight`` and ``ready``
     :param state: what is remembered; ``controls`` and ``history`` are asked
@@ -119,6 +120,11 @@ class Seen:
         """The direction of this tick's step, if it took one."""
         action = self.decision.get("action")
         return str(action) if action in DIRECTIONS else None
+
+    @functools.cached_property
+    def controls(self) -> Mapping | None:
+        """The pause and the pin in force; None where nobody came to know."""
+        return self.decision.get("controls") or self.state.get("controls")
 
     def last_step(self, direction: str) -> float | None:
         """When the last step in a direction was, this tick's included; seconds since the epoch."""
@@ -232,9 +238,20 @@ def _ready(seen: Seen) -> float | None:
     return float(sum(said)) if said else None
 
 
-def _paused(seen: Seen) -> tuple[str, ...]:
-    pause = (seen.state.get("controls") or {}).get("pause")
-    return DIRECTIONS if pause == "both" else (str(pause),)
+def _paused(seen: Seen) -> Values:
+    """What is paused; where that is not known, what was."""
+    if seen.controls is None:
+        return seen.counters.of(PAUSED)
+    pause = seen.controls.get("pause")
+    return {_labels(direction=one): float(pause in ("both", one)) for one in DIRECTIONS}
+
+
+def _pinned(seen: Seen) -> Values:
+    """The size that is pinned; where that is not known, what was."""
+    if seen.controls is None:
+        return seen.counters.of(PINNED)
+    pin = _number(seen.controls.get("pin"))
+    return {} if pin is None else {(): pin}
 
 
 def _guards(seen: Seen) -> Values:
@@ -272,6 +289,8 @@ def _decisions(seen: Seen) -> Values:
 
 GUARD = "generalbots_autoscaler_guard"
 LAST_STEP = "generalbots_autoscaler_last_step_timestamp_seconds"
+PAUSED = "generalbots_autoscaler_paused"
+PINNED = "generalbots_autoscaler_pinned_instances"
 
 
 def _own(name: str, kind: t.Literal["gauge", "counter"], text: str, read: t.Callable[[Seen], Values], switch: str = "") -> Family:
@@ -303,13 +322,8 @@ FAMILIES: tuple[Family, ...] = (
         "Ticks in which a metric was not known of everyone that it was asked of.",
         lambda seen: {_labels(metric=name): float(not _known(one)) for name, one in seen.metrics.items()},
     ),
-    _own("paused", "gauge", "1 for each direction in which steps are paused.", _one_of("direction", DIRECTIONS, _paused)),
-    _own(
-        "pinned_instances",
-        "gauge",
-        "The size to which the fleet is pinned, while it is.",
-        _plain(lambda seen: (seen.state.get("controls") or {}).get("pin")),
-    ),
+    Family(PAUSED, "gauge", "1 for each direction in which steps are paused.", _paused),
+    Family(PINNED, "gauge", "The size to which the fleet is pinned, while it is.", _pinned),
     _own(
         "replacing_instances",
         "gauge",

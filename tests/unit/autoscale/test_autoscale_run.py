@@ -677,6 +677,28 @@ def test_log_and_metrics_tell_of_every_run_also_of_one_that_failed(tmp_path: pat
     assert metrics.read_text(encoding="utf-8").startswith("# ")
 
 
+@pytest.mark.parametrize(
+    ("options", "set_now", "in_force"),
+    [
+        ({}, {}, {"pause": None, "pin": None}),
+        ({"pause": "both", "pin": "3"}, {}, {"pause": "both", "pin": 3}),
+        ({"pause": "both", "pin": 3}, {"pause": "in", "pin": 2}, {"pause": "in", "pin": 2}),
+    ],
+    ids=["nothing", "the inventory's", "those of run time before it"],
+)
+def test_log_and_metrics_tell_what_pause_and_pin_are_in_force(
+    tmp_path: pathlib.Path, options: dict[str, t.Any], set_now: dict[str, t.Any], in_force: dict[str, t.Any]
+) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    world = World()
+    world.fleet(1)
+    state = text_of(State().with_controls(**set_now))
+    world.objects["profiles/gb-autoscale"] = {"name": "gb-autoscale", "config": {"user.gb.autoscale": state}}
+    go(world, options=options, decision_log=str(log), textfile=str(metrics))
+    assert json.loads(log.read_text(encoding="utf-8"))["controls"] == in_force
+    assert (f'direction="in"}} {0 if in_force["pause"] is None else 1}') in metrics.read_text(encoding="utf-8")
+
+
 def test_the_log_is_put_away_when_it_is_large(tmp_path: pathlib.Path) -> None:
     log = tmp_path / "decisions.jsonl"
     world = World()

@@ -98,6 +98,17 @@ def test_controls_are_shown(pause: t.Any, out: int, into: int) -> None:
     assert one(text, OWN + "pinned_instances") == (None if pause is None else 3)
 
 
+def test_what_is_in_force_counts_and_where_nobody_knows_what_was() -> None:
+    in_force = tick({**decision(), "controls": {"pause": "out", "pin": 4}}, labels={"project": "p"})
+    unknown = tick({"time": NOW, "action": "hold", "alert": True}, state={}, previous=in_force, labels={"project": "p"})
+    for text in (in_force, unknown):
+        assert [one(text, OWN + "paused", direction=direction, project="p") for direction in ("out", "in")] == [1, 0]
+        assert one(text, OWN + "pinned_instances", project="p") == 4
+    lifted = tick({**decision(), "controls": {"pause": None, "pin": None}}, previous=unknown, labels={"project": "p"})
+    assert one(lifted, OWN + "paused", direction="out", project="p") == 0
+    assert one(lifted, OWN + "pinned_instances", project="p") is None
+
+
 def test_counters_go_on_from_the_text_that_is_replaced() -> None:
     first = tick(decision("out", start=(3, 4), rule="over-threshold"), errors={"start": 1}, labels={"project": "p"})
     second = tick(decision("hold"), errors={"drain_timeout": 2}, previous=first, labels={"project": "p"})

@@ -126,6 +126,21 @@ CONCERNS: dict[str, tuple[bool, str, t.Callable[[], model.Report]]] = {
     "unknown": (False, "Not known of every instance: CPU", lambda: built(line(missing=1))),
     "paused": (False, "Paused: no step in is taken", lambda: built(line(), state={"controls": {"pause": "in"}})),
     "pinned": (False, "Pinned to 3", lambda: built(line(), state={"controls": {"pin": 3}})),
+    "paused in the inventory": (
+        False,
+        "Paused: no step in any direction is taken until somebody resumes it or takes pause out of gb_autoscale.",
+        lambda: built(line(controls={"pause": "both", "pin": None}), state={"controls": {"pause": None, "pin": None}}),
+    ),
+    "pinned in the inventory": (
+        False,
+        "Pinned to 4 instances until somebody unpins it or takes pin out of gb_autoscale.",
+        lambda: built(line(NOW - 30, controls={"pause": None, "pin": 4}), {"time": NOW, "action": "hold", "notes": ["LXD is away."]}),
+    ),
+    "pinned since the last tick": (
+        False,
+        "Pinned to 3 instances until somebody unpins it.",
+        lambda: built(line(controls={"pause": None, "pin": 4}), state={"controls": {"pause": None, "pin": 3}}),
+    ),
     "disabled": (False, "scale-enabled is false", lambda: built(line(), settings={**SETTINGS, "scale-enabled": False})),
     "errors lately": (False, "1 tick went wrong in the last hour", lambda: built(line(NOW - 60, errors={"stop": 1}), line())),
     "flapping": (
