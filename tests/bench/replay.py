@@ -25,7 +25,7 @@ import typing as t
 
 import yaml
 from replay_model import Result, Scaler, replay
-from replay_policies import default, hpa, nomad, ours, script, static
+from replay_policies import default, hpa, left_out, nomad, ours, script, static
 from replay_svg import drawing
 from replay_traces import SHAPES, UNSEEN, drawn, made, read, traced
 
@@ -348,6 +348,8 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     if not traces:
         print("No traces: name CSV files, use --made, or set GB_SHARED to the folder that holds traces/.")
         return 0
+    if policy is not None and left_out(policy):
+        print(f"A trace tells of CPU alone, so yours is replayed without {', '.join(left_out(policy))}.")
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for name, counts in traces.items():
         results = measured(counts, runs_of(options, policy), options.jobs)

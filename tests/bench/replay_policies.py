@@ -15,12 +15,21 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.hist
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import CPU_LOW, Facts, History, InstanceFacts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 
+#: the metric that a trace has: its requests say the same as CPU, and of memory, response times and queues it says nothing
+MEASURED = "cpu"
+
+
+def left_out(policy: Policy) -> list[str]:
+    """The keys of config.csv that a policy is replayed without, for unknown metrics would hold steps back."""
+    thresholds = {"scale-memory-threshold": policy.memory, "scale-request-threshold": policy.requests}
+    return [key for key, value in thresholds.items() if value is not None] + [rule.key for rule in policy.steps if rule.metric != MEASURED]
+
 
 def ours(policy: Policy) -> Scaler:
-    """decide() under a policy, as often as its interval says. A trace has no memory, and its requests say the same as CPU: those
-    two are not asked."""
+    """decide() under a policy, as often as its interval says, without what :func:`left_out` names."""
     every = max(round(policy.interval / STEP), 1)
-    asked = dataclasses.replace(policy, enabled=True, memory=None, requests=None, interval=every * STEP)
+    steps = tuple(rule for rule in policy.steps if rule.metric == MEASURED)
+    asked = dataclasses.replace(policy, enabled=True, memory=None, requests=None, steps=steps, interval=every * STEP)
     history = History()
     since: list[float] = []
 

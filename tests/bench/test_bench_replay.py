@@ -14,9 +14,11 @@ import pytest
 import replay
 from replay_model import Fleet, Result, capacity_of
 from replay_model import replay as run
-from replay_policies import default, hpa, nomad, ours, script, static
+from replay_policies import default, hpa, left_out, nomad, ours, script, static
 from replay_svg import drawing
 from replay_traces import KINDS, SHAPES, UNSEEN, Shape, drawn, made, read, traced
+
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Policy
 
 STEP_UP = [5.0] * 40 + [100.0] * 400
 
@@ -182,12 +184,27 @@ def test_your_traffic_under_your_settings(tmp_path: pathlib.Path, capsys: pytest
     assert replay.main([str(trace), *options]) == 0
     told = capsys.readouterr().out
     assert "mine (1.0 hours, a start takes 60 s)" in told
+    assert "so yours is replayed without scale-memory-threshold, scale-request-threshold." in told
     assert [line.split()[0] for line in told.splitlines() if line.startswith(("static", "script", "Nomad", "HPA ", "ours ", "yours"))] == [
         "static", "script", "Nomad", "HPA", "ours", "yours",
     ]  # fmt: skip
     assert told.count("%") > len(replay.TARGETS)
     root = xml.etree.ElementTree.parse(drawn).getroot()
     assert len(root.findall(".//{http://www.w3.org/2000/svg}polyline")) == len(replay.SWEPT)
+
+
+def test_rules_on_what_a_trace_does_not_have_are_left_out_and_named(tmp_path: pathlib.Path) -> None:
+    def policy(config: str) -> Policy:
+        found = replay.yours(replay.arguments_of(["--config", str(write(tmp_path / "config.csv", config))]))
+        assert found is not None
+        return found
+
+    plain, cpu = policy("scale-memory-threshold,80\n"), "scale-rule-cpu-high,90\nscale-rule-cpu-high-action,up\n"
+    slow = policy(f"scale-rule-response-time,2000\nscale-rule-response-time-action,up\n{cpu}")
+    assert left_out(slow) == ["scale-memory-threshold", "scale-request-threshold", "scale-rule-response-time"]
+    counts = [*made("diurnal", 1, 0.5), *made("step", 1, 0.2)]
+    assert run(counts, ours(slow)).result() == run(counts, ours(policy(cpu))).result()
+    assert run(counts, ours(slow)).result().instances < 1.1 * run(counts, ours(plain)).result().instances
 
 
 def test_medians_over_seeds(capsys: pytest.CaptureFixture[str]) -> None:
