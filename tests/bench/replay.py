@@ -27,7 +27,7 @@ import yaml
 from replay_model import Result, Scaler, replay
 from replay_policies import default, hpa, left_out, nomad, ours, script, static
 from replay_svg import drawing
-from replay_traces import SHAPES, UNSEEN, drawn, made, read, traced
+from replay_traces import SHAPES, UNSEEN, Trace, drawn, made, read, traced
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.options import policy_of
@@ -52,6 +52,7 @@ class Run:
     largest: int
     capacity: float | None
     policy: Policy | None = None
+    begin: float = 0.0
 
     def scaler(self) -> Scaler:
         """The policy, at its beginning."""
@@ -68,15 +69,18 @@ class Run:
 
     def result(self, counts: Counts) -> Result:
         """What it came to."""
-        return replay(counts, self.scaler(), start=self.start, largest=self.largest, capacity=self.capacity).result()
+        fleet = replay(counts, self.scaler(), start=self.start, largest=self.largest, capacity=self.capacity, begin=self.begin)
+        return fleet.result()
 
 
-def runs_of(options: argparse.Namespace, policy: Policy | None) -> list[Run]:
-    """All runs that are made of a trace: everybody at the defaults, both starts, and the sweep over targets."""
+def runs_of(options: argparse.Namespace, policy: Policy | None, begin: float = 0.0) -> list[Run]:
+    """All runs that are made of a trace: everybody at the defaults, both starts, and the sweep over targets. ``begin`` is when the trace
+    does, in seconds since the epoch, which counts for the schedules of ``policy``."""
     asked = [Run(name, 70.0, options.start, options.max, options.capacity) for name in ("static", "script", "Nomad", "HPA", "ours")]
     asked += [Run(name, 70.0, WARM, options.max, options.capacity) for name in ("HPA", "ours")]
     if policy is not None:
-        asked.append(Run("yours", 0.0, options.start, options.max, options.capacity, dataclasses.replace(policy, start_time=options.start)))
+        mine = dataclasses.replace(policy, start_time=options.start)
+        asked.append(Run("yours", 0.0, options.start, options.max, options.capacity, mine, begin))
     if not options.quick:
         asked += [Run(name, float(target), options.start, options.max, options.capacity) for name in SWEPT for target in TARGETS]
     return list(dict.fromkeys(asked))
@@ -309,7 +313,10 @@ def arguments_of(arguments: t.Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="no sweep over targets")
     parser.add_argument("--draw", type=pathlib.Path, help="write the sweep to this SVG file")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.draw and (given.quick or given.seeds or given.drawn):
+        parser.error("--draw draws the sweep over targets, which --quick, --seeds and --drawn leave out or do not show: leave one of them.")
+    return given
 
 
 def yours(options: argparse.Namespace) -> Policy | None:
@@ -322,15 +329,15 @@ def yours(options: argparse.Namespace) -> Policy | None:
     return dataclasses.replace(made_of, max=min(made_of.max, options.max), min=min(made_of.min, options.max))
 
 
-def traces_of(options: argparse.Namespace) -> dict[str, list[float]]:
+def traces_of(options: argparse.Namespace) -> dict[str, Trace]:
     """The traces to replay, by name."""
     shared = pathlib.Path(os.environ.get("GB_SHARED") or ROOT.parent / "shared")
     files = options.trace or ([] if options.made else sorted((shared / "traces").glob("*.csv")))
     found = {path.stem: read(path, options.column, options.step) for path in files}
     if options.made:
-        found.update({f"made: {kind}": made(kind, options.seed) for kind in SHAPES})
+        found.update({f"made: {kind}": Trace(made(kind, options.seed)) for kind in SHAPES})
     most = None if options.days is None else max(round(options.days * 5760), 1)
-    return {name: counts[:most] for name, counts in found.items()}
+    return {name: dataclasses.replace(trace, counts=trace.counts[:most]) for name, trace in found.items()}
 
 
 def main(arguments: t.Sequence[str] | None = None) -> int:
@@ -351,13 +358,15 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     if policy is not None and left_out(policy):
         print(f"A trace tells of CPU alone, so yours is replayed without {', '.join(left_out(policy))}.")
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for name, counts in traces.items():
-        results = measured(counts, runs_of(options, policy), options.jobs)
-        print(f"\n{name} ({len(counts) / 240:.1f} hours, a start takes {options.start:.0f} s)")
+    for name, trace in traces.items():
+        results = measured(trace.counts, runs_of(options, policy, trace.begin or 0.0), options.jobs)
+        print(f"\n{name} ({len(trace.counts) / 240:.1f} hours, a start takes {options.start:.0f} s)")
+        if policy is not None and policy.schedules and trace.begin is None:
+            print("It has no dates: schedules of yours count as if it began at midnight in UTC, on a Thursday.")
         print("\n".join([*table(results, options.start), *frontier_lines(frontier(results, options.start))]), flush=True)
         curves[name] = curves_of(results, options.start)
     print(f"\ndecide() takes {speed():.0f} ms for 10000 instances")
-    if options.draw and not options.quick:
+    if options.draw:
         options.draw.parent.mkdir(parents=True, exist_ok=True)
         options.draw.write_text(drawing(curves), encoding="utf-8")
         print(f"The sweep is drawn in {options.draw}")

@@ -109,16 +109,25 @@ def capacity_of(counts: t.Sequence[float], largest: int) -> float:
     return max(sorted(counts)[int(PEAK * (len(counts) - 1))], 1) / largest / TYPICAL * 100
 
 
-def replay(counts: t.Sequence[float], scaler: Scaler, *, start: float = 60.0, largest: int = 10, capacity: float | None = None) -> Fleet:
+def replay(
+    counts: t.Sequence[float],
+    scaler: Scaler,
+    *,
+    start: float = 60.0,
+    largest: int = 10,
+    capacity: float | None = None,
+    begin: float = 0.0,
+) -> Fleet:
     """Run requests per tick through a policy.
 
     :param start: seconds from a decision to the first request served
     :param capacity: requests per tick that an instance can serve; by default by the trace's peak
+    :param begin: when the first tick is, in seconds since the epoch
     """
     served = capacity or capacity_of(counts, largest)
-    fleet = Fleet(start)
+    fleet = Fleet(start, [begin - start])
     for tick, count in enumerate(counts):
-        now, load = tick * STEP, 100 * count / served
+        now, load = begin + tick * STEP, 100 * count / served
         fleet.count(load, now)
         fleet.resize(max(scaler(now, min(load / max(fleet.ready(now), 1), 100.0), fleet), 1), now)
     return fleet

@@ -19,6 +19,7 @@ from replay_svg import drawing
 from replay_traces import KINDS, SHAPES, UNSEEN, Shape, drawn, made, read, traced
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import Schedule
 
 STEP_UP = [5.0] * 40 + [100.0] * 400
 
@@ -64,7 +65,7 @@ def test_on_the_recorded_traces_it_is_below_hpa_in_all_that_counts(capsys: pytes
     table = capsys.readouterr().out
     with capsys.disabled():
         print(table)
-    for counts in traces.values():
+    for counts in (trace.counts for trace in traces.values()):
         we, they = run(counts, ours(default())).result(), run(counts, hpa()).result()
         assert we.under_time < they.under_time
         assert we.reversals < they.reversals
@@ -128,23 +129,81 @@ def write(path: pathlib.Path, text: str) -> pathlib.Path:
         ("requests\n10\n20\n", [10, 20]),
         ("offset_seconds,requests\n0,60\n60,20\n", [15, 15, 15, 15, 5, 5, 5, 5]),
         ("offset_seconds,requests\n0,1\n5,2\n10,3\n15,4\n", [6, 4]),
-        ("time,requests\n2026-01-05T00:00:00,1\n2026-01-05T00:00:15,2\n2026-01-05T00:01:00,3\n", [1, 2, 0, 0, 3]),
+        ("offset_seconds,requests\n0,3\n10,3\n20,3\n", [4.5, 4.5]),
+        ("time,requests\n2026-01-05T00:00:00,1\n2026-01-05T00:00:15,6\n2026-01-05T00:01:00,3\n", [1, 2, 2, 2, 3]),
+        ("offset_seconds,requests\n0,60\n60,6\n75,7\n90,8\n", [15, 15, 15, 15, 6, 7, 8]),
+        ("offset_seconds,requests\n30,3\n15,2\n0,1\n", [1, 2, 3]),
+        ("offset_seconds,requests\n0,1\n30,3\n15,2\n15,4\n", [1, 6, 3]),
         ("timestamp,tokens\n0,9\n1,9\n16,9\n", [2, 1]),
+        ("timestamp,tokens\n15,9\n1,9\n0,9\n", [2, 1]),
     ],
-    ids=["as it is", "without times", "a minute each", "five seconds each", "a gap", "a request each"],
-)
+    ids=[
+        "as it is", "without times", "a minute each", "five seconds each", "ten seconds each", "a gap", "uneven", "newest first",
+        "out of order and twice", "a request each", "a request each, newest first",
+    ],
+)  # fmt: skip
 def test_a_file_is_read_into_ticks(tmp_path: pathlib.Path, text: str, counts: list[float]) -> None:
-    assert read(write(tmp_path / "t.csv", text))[: len(counts)] == pytest.approx(counts)
+    assert read(write(tmp_path / "t.csv", text)).counts == pytest.approx(counts)
+
+
+@pytest.mark.parametrize(
+    ("text", "begin"),
+    [
+        ("time,requests\n2026-01-05T08:30:15+02:00,1\n2026-01-05T08:30:00+02:00,1\n", 1_767_594_600.0),
+        ("time,requests\n2026-01-05T06:30:00.9,1\n", 1_767_594_600.0),
+        ("timestamp,requests\n1767594600.5,1\n", 1_767_594_600.0),
+        ("offset_seconds,requests\n15,1\n", None),
+        ("requests\n1\n", None),
+    ],
+    ids=["with a zone", "without one", "since the epoch", "since the beginning", "without times"],
+)
+def test_a_trace_begins_when_its_first_line_says(tmp_path: pathlib.Path, text: str, begin: float | None) -> None:
+    assert read(write(tmp_path / "t.csv", text)).begin == begin
+
+
+def test_the_beginning_counts_for_schedules_only() -> None:
+    day = dataclasses.replace(default(), schedules=(Schedule("day", 8 * 60, 18 * 60, min=5),))
+    morning, evening = 1_767_600_000.0, 1_767_643_200.0  # at 8:00 and 20:00 in UTC
+    assert [run([1.0] * 40, ours(day), capacity=100, begin=begin).size for begin in (morning, evening, 0.0)] == [5, 1, 1]
+    for policy in (ours, lambda _default: hpa(), lambda _default: nomad(), lambda _default: script()):
+        assert run(STEP_UP, policy(default()), begin=morning).result() == run(STEP_UP, policy(default())).result()
+
+
+@pytest.mark.parametrize(("head", "size", "note"), [("time", "5.0", False), ("offset_seconds", "1.0", True)], ids=["with dates", "without"])
+def test_your_schedules_go_by_the_dates_of_your_traffic(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], head: str, size: str, note: bool
+) -> None:
+    first = 1_767_600_000 if head == "time" else 0
+    lines = "\n".join(f"{first + 15 * index},1" for index in range(480))
+    trace, day = write(tmp_path / "t.csv", f"{head},requests\n{lines}\n"), '[{from: "08:00", to: "18:00", min: 5}]'
+    assert replay.main([str(trace), "--option", f"schedules={day}", "--quick", "--jobs", "1", "--capacity", "100"]) == 0
+    told = capsys.readouterr().out
+    (yours,) = [line for line in told.splitlines() if line.startswith("yours")]
+    assert f"{float(yours.split()[-1]):.0f}.0" == size
+    assert ("It has no dates" in told) is note
 
 
 def test_lines_without_times_may_be_a_minute_apart(tmp_path: pathlib.Path) -> None:
-    assert read(write(tmp_path / "t.csv", "hits\n40\n"), "hits", 60) == pytest.approx([40])
-    assert read(write(tmp_path / "t.csv", "hits\n40\n80\n"), "hits", 60) == pytest.approx([10] * 4 + [20] * 4)
+    assert read(write(tmp_path / "t.csv", "hits\n40\n"), "hits", 60).counts == pytest.approx([40])
+    assert read(write(tmp_path / "t.csv", "hits\n40\n80\n"), "hits", 60).counts == pytest.approx([10] * 4 + [20] * 4)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("requests\n", "no line below the header"), ("hits,x\n1,2\n", "its columns are hits, x"), ("requests\nmany\n", "could not convert")],
+    [
+        ("requests\n", "no line below the header"),
+        ("hits,x\n1,2\n", "its columns are hits, x"),
+        ("requests\n1\nmany\n", "t.csv:3: could not convert"),
+        ("requests\n1\n\nnan\n", "t.csv:4: nan is no count of requests"),
+        ("requests\ninf\n", "t.csv:2: inf is no count"),
+        ("requests\n-1\n", "t.csv:2: -1 is no count"),
+        ("time,requests\n1\n", "t.csv:2: "),
+        ("time,requests\nnan,1\n", "t.csv:2: nan is no time"),
+        ("time,requests\n1767594600000,1\n", "1767594600000 is no time in seconds; divide milliseconds by 1000"),
+        ("offset_seconds,requests\n0,1\n90000,1\n180000,1\n", "90000 s apart in the median"),
+        ("time,requests\n0,1\n1767594600,1\n1767594601,1\n1767594602,1\n", "last 20458 days"),
+        ("requests\n" + "1" * 140_000 + "\n", "t.csv:2: field larger than field limit"),
+    ],
 )
 def test_a_file_that_is_no_trace_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
     assert replay.main([str(write(tmp_path / "t.csv", text))]) == 2
@@ -202,7 +261,7 @@ def test_rules_on_what_a_trace_does_not_have_are_left_out_and_named(tmp_path: pa
     plain, cpu = policy("scale-memory-threshold,80\n"), "scale-rule-cpu-high,90\nscale-rule-cpu-high-action,up\n"
     slow = policy(f"scale-rule-response-time,2000\nscale-rule-response-time-action,up\n{cpu}")
     assert left_out(slow) == ["scale-memory-threshold", "scale-request-threshold", "scale-rule-response-time"]
-    counts = [*made("diurnal", 1, 0.5), *made("step", 1, 0.2)]
+    counts = [*([80.0] * 60), *([10.0] * 400)]
     assert run(counts, ours(slow)).result() == run(counts, ours(policy(cpu))).result()
     assert run(counts, ours(slow)).result().instances < 1.1 * run(counts, ours(plain)).result().instances
 
@@ -254,6 +313,14 @@ def test_the_drawing_loads_nothing_from_elsewhere() -> None:
     text = drawing({"a<b": {"ours": [(1.0, 2.0), (2.0, 0.0)]}, "flat": {"ours": [(1.0, 0.0)]}})
     assert "a&lt;b" in text
     assert text.count("http") == 1, "the name space alone"
+
+
+@pytest.mark.parametrize("other", [["--quick"], ["--seeds", "2"], ["--drawn", "2"]])
+def test_what_cannot_be_drawn_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], other: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        replay.main(["--made", "--draw", str(tmp_path / "x.svg"), *other])
+    assert ended.value.code == 2
+    assert "--draw draws the sweep" in capsys.readouterr().err
 
 
 def test_without_traces_it_says_what_to_give_it(
