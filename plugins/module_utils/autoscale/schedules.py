@@ -96,8 +96,8 @@ def _bound(given: t.Mapping[str, t.Any], name: str, place: str, most: int) -> in
 
 def _minute(given: t.Mapping[str, t.Any], name: str, place: str) -> int:
     value = given.get(name)
-    # YAML 1.1 reads an unquoted 08:30 as a number to the base 60.
-    text = f"{value // 60:02}:{value % 60:02}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    # YAML 1.1 reads an unquoted 8:30 as a number to the base 60. It leaves 0:30 a text, so a number below 60 was meant as an hour.
+    text = f"{value // 60:02}:{value % 60:02}" if isinstance(value, int) and value >= 60 else str(value)
     match = _CLOCK.fullmatch(text)
     if match is None:
         raise InvalidInput(f'{place} has {name} {value!r}; it must be a time of day in quotes, such as "08:30" or "24:00".')

@@ -219,6 +219,9 @@ def test_the_highest_floor_and_the_lowest_ceiling_count_and_the_ceiling_wins() -
     ("given", "words"),
     [
         ({"from": "8"}, "gb_autoscale.schedules[1] has from '8'; it must be a time of day in quotes"),
+        ({"from": 8, "to": 18}, "gb_autoscale.schedules[1] has from 8; it must be a time of day in quotes"),
+        ({"to": 59}, "gb_autoscale.schedules[1] has to 59; it must be a time of day in quotes"),
+        ({"from": 0}, "gb_autoscale.schedules[1] has from 0; it must be a time of day in quotes"),
         ({"to": "25:00"}, "has to '25:00'"),
         ({"min": None}, "has neither min nor max"),
         ({"min": 11}, "has min 11; it must be a number from 1 to scale-max-instances (10)"),
