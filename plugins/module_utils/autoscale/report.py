@@ -92,6 +92,8 @@ class Tick:
     dry_run: bool = False
     sized: bool = True
     """Whether it came to know the fleet's size; otherwise ``current`` and ``desired`` are those of the tick before it."""
+    unknown: bool = False
+    """Whether no tick up to this one came to know it, and ``current`` and ``desired`` say nothing."""
     instances: tuple[Mapping, ...] = ()
     controls: Mapping = dataclasses.field(default_factory=dict)
     """The pause and the pin in force; empty in lines of older releases, and where it did not get to know them."""
@@ -106,6 +108,12 @@ class Tick:
         if self.alert:
             return "alert"
         return "held" if self.guards else "steady"
+
+    def size(self, change: str = " → ") -> str:
+        """The fleet's size in words, with what it shall be behind ``change`` where that differs."""
+        if self.unknown:
+            return "unknown"
+        return f"{self.current}{change}{self.desired}" if self.desired != self.current else f"{self.current}"
 
     @property
     def stepped(self) -> bool:
@@ -236,9 +244,9 @@ def build(lines: t.Iterable[str], now: float, hours: float, **present: t.Any) ->
 
 def _carried(ticks: t.Iterable[Tick]) -> t.Iterator[Tick]:
     """The ticks; one that did not get to know the fleet's size has that of the one before it."""
-    size = 0
+    size: int | None = None
     for tick in ticks:
-        yield tick if tick.sized else dataclasses.replace(tick, current=size, desired=size)
+        yield tick if tick.sized else dataclasses.replace(tick, current=size or 0, desired=size or 0, unknown=size is None)
         size = tick.current if tick.sized else size
 
 
@@ -265,7 +273,7 @@ def _parsed(data: t.Any) -> Tick | None:
 
 def _same(tick: Tick) -> t.Any:
     """What a tick has in common with its neighbours of the same episode."""
-    return tick.mood, tick.rule, tick.guards, tick.current, tick.errors, tick.dry_run
+    return tick.mood, tick.rule, tick.guards, tick.current, tick.unknown, tick.errors, tick.dry_run
 
 
 def label(metric: str) -> str:
@@ -390,7 +398,7 @@ def _last_tick(report: Report) -> Said:
 
 def _bounds(report: Report) -> Said:
     last, low, high = report.last, number(report.settings.get("scale-min-instances")), number(report.settings.get("scale-max-instances"))
-    if last is None:
+    if last is None or last.unknown:
         return
     if low is not None and last.current < low:
         yield Concern(f"{last.current} instances, and scale-min-instances is {low:.0f}.", grave=True)

@@ -90,7 +90,7 @@ class Column:
     def of(cls, ticks: t.Sequence[model.Tick], metrics: t.Iterable[str], *, after_silence: bool) -> Column:
         """The column of some ticks."""
         telling = min(ticks, key=lambda tick: WEIGHT.index(tick.mood))
-        sized = [tick for tick in ticks if tick.sized or tick.current]
+        sized = [tick for tick in ticks if not tick.unknown]
         size, wish = max((tick.current for tick in sized), default=None), max((tick.desired for tick in sized), default=None)
         peaks = {name: _peak(ticks, name) for name in metrics}
         unknown = frozenset(name for tick in ticks for name in tick.metrics if peaks[name] is None)
@@ -255,7 +255,7 @@ def instances_panel(report: model.Report, axis: Axis, points: t.Sequence[Column]
     heights = tuple((scale.y(value) / HEIGHT, f"{name} {value:.0f}", "") for value, name in bounds)
     says = f"Instances from {min(sizes)} to {max(sizes)}" if sizes else "Instances: unknown"
     mean = f"mean {report.mean_instances:.1f}" if report.mean_instances is not None else ""
-    now = f"now {report.last.current}" if report.last else ""
+    now = "" if report.last is None else "unknown" if report.last.unknown else f"now {report.last.current}"
     aside = ", ".join(part for part in (now, mean, f"max {high:.0f}" if high and not fits else "") if part)
     return Panel("Instances", aside, heights, drawing(shapes, says), "instances")
 

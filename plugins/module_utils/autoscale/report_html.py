@@ -124,6 +124,8 @@ def _size_tile(report: model.Report, last: model.Tick) -> str:
     low, high = (model.number(report.settings.get(f"scale-{name}-instances")) for name in ("min", "max"))
     wish = f" <small>to be {last.desired}</small>" if last.desired != last.current else ""
     bounds = f"{low:.0f} to {high:.0f} allowed" if low is not None and high is not None else ""
+    if last.unknown:
+        return _tile("Instances", "unknown", bounds, "unknown")
     return _tile("Instances", f"{last.current}{wish}", bounds, meter=last.current / high if high else None)
 
 
@@ -186,7 +188,7 @@ def _data(report: model.Report, axis: Axis, points: t.Sequence[Column]) -> str:
 def _seen(column: Column) -> str:
     readings = column.tick.metrics
     figures = [f"{model.label(name)} {readings[name].words(value)}" for name, value in column.peaks.items() if name in readings]
-    return ", ".join([f"{column.tick.current} instances", *figures])
+    return ", ".join(["instances unknown" if column.tick.unknown else f"{column.tick.current} instances", *figures])
 
 
 def _moment(axis: Axis, time: float) -> str:
@@ -223,7 +225,6 @@ def _row(number: int, episode: model.Episode, axis: Axis) -> str:
     when = _moment(axis, episode.first.time)
     if episode.count > 1:
         when += f' <div class="more">to {_moment(axis, tick.time)}, {episode.count} ticks</div>'
-    size = f"{tick.current} → {tick.desired}" if tick.desired != tick.current else f"{tick.current}"
     more = [
         *tick.errors,
         *tick.notes,
@@ -232,10 +233,11 @@ def _row(number: int, episode: model.Episode, axis: Axis) -> str:
     ]
     what = {"out": "out", "in": "in", "held": "held", "steady": "steady", "alert": "alarm", "error": "failed"}[tick.mood]
     dry = " (dry run)" if tick.dry_run else ""
+    why = f'{text(sentences(tick))}<div class="more">{text("; ".join(more))}</div>'
     return (
         f'<tr class="{tick.mood}" id="decision-{number}"><td class="time">{when}</td>'
         f'<td class="what"><span class="tag {tick.mood}">{what}{dry}</span></td>'
-        f'<td class="size">{size}</td><td class="reason">{text(sentences(tick))}<div class="more">{text("; ".join(more))}</div></td></tr>'
+        f'<td class="size">{tick.size()}</td><td class="reason">{why}</td></tr>'
     )
 
 

@@ -58,10 +58,9 @@ def _now(report: model.Report) -> list[str]:
     last = report.last
     if last is None:
         return []
-    size = f"{last.current}" + (f", to be {last.desired}" if last.desired != last.current else "")
     bounds = [report.settings.get(f"scale-{name}-instances") for name in ("min", "max")]
     of = f"   ({bounds[0]} to {bounds[1]} allowed)" if None not in bounds else ""
-    rows = [f"  {'instances':<22} {size}{of}"]
+    rows = [f"  {'instances':<22} {last.size(', to be ')}{of}"]
     for name, reading in last.metrics.items():
         share = reading.value / reading.threshold if reading.value is not None and reading.threshold else 0.0
         filled = "#" * round(20 * min(share, 1.0))
@@ -78,12 +77,13 @@ def _timeline(report: model.Report, axis: Axis) -> list[str]:
     if not report.ticks:
         return []
     bins = _bins(report, axis)
-    peak = max(tick.current for tick in report.ticks)
-    sizes = [max((tick.current for tick in ticks), default=None) for ticks in bins]
+    sizes = [max((tick.current for tick in ticks if not tick.unknown), default=None) for ticks in bins]
+    peak = max((tick.current for tick in report.ticks if not tick.unknown), default=None)
+    shown = "".join(UNKNOWN if ticks and size is None else _block(size, float(peak or 0)) for ticks, size in zip(bins, sizes, strict=True))
     rows = [
         f"The last {model.duration(axis.end - axis.begin)}; + out, - in, ! held back, ? blind, x went wrong, {SILENT} no tick",
         _row("what it did", "".join(_sign(ticks) for ticks in bins), ""),
-        _row("instances", "".join(_block(size, float(peak)) for size in sizes), f"max {peak}"),
+        _row("instances", shown, "unknown" if peak is None else f"max {peak}"),
         *(_metric_row(report, bins, name) for name in report.metrics),
         _row("", _scale(axis), ""),
     ]
@@ -152,9 +152,8 @@ def _decisions(report: model.Report, axis: Axis) -> list[str]:
     for one in reversed(report.episodes[-LISTED:]):
         tick = one.last
         times = f", {one.count} ticks" if one.count > 1 else ""
-        size = f"{tick.current} to {tick.desired}" if tick.desired != tick.current else str(tick.current)
         dry = ", dry run" if tick.dry_run else ""
-        lines.append(f"  {axis.local(one.first.time):%a %H:%M:%S}  {model.MOODS[tick.mood]}, {size}{times}{dry}")
+        lines.append(f"  {axis.local(one.first.time):%a %H:%M:%S}  {model.MOODS[tick.mood]}, {tick.size(' to ')}{times}{dry}")
         lines += _wrapped("; ".join([tick.reason, *tick.errors, *tick.notes]), "      ", "      ")
     return ["Decisions, the latest first", *lines] if lines else []
 

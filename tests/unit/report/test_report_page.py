@@ -180,6 +180,21 @@ def test_ticks_that_never_saw_an_instance_are_drawn() -> None:
     assert "config.csv is broken." in report_text.render(report, datetime.UTC)
 
 
+def test_a_size_that_nobody_knew_is_unknown_and_not_none() -> None:
+    blind = {"action": "hold", "alert": True, "notes": ["LXD is away."], "errors": {"engine": 1}}
+    report = model.build(builders.text([{"time": NOW - 30, **blind}, {"time": NOW, **blind}]), NOW, 24, settings=builders.SETTINGS)
+    assert [one.text for one in report.concerns if "scale-min-instances" in one.text] == []
+    text = page(report)
+    assert '<div class="figure">unknown</div>' in text and '<td class="size">unknown</td>' in text
+    assert '"seen":"instances unknown"' in text and "<span>unknown, max 8</span>" in text
+    lines = {row[2:24].strip(): row[24:].strip() for row in report_text.render(report, datetime.UTC).splitlines()}
+    assert lines["instances"] == "unknown   (1 to 8 allowed)"
+    told = report_text.render(report, datetime.UTC)
+    assert "went wrong, unknown, 2 ticks" in told and "max 0" not in told and report_text.UNKNOWN in told.split("instances", 2)[2]
+    known = model.build(builders.text([line(NOW - 30, current=0), {"time": NOW, **blind}]), NOW, 24, settings=builders.SETTINGS)
+    assert any("0 instances, and scale-min-instances is 1" in one.text for one in known.concerns), "it was seen to be none"
+
+
 def test_a_single_tick_is_drawn() -> None:
     report = model.build(builders.text([line()]), NOW, 24)
     assert Page(page(report)).tags.count("svg") == 5
