@@ -21,6 +21,8 @@ WIDTH, HEIGHT = 1000.0, 100.0
 #: lengths between the marks of the time axis, in seconds, and how many marks there may be
 STEPS = (60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 MARKS = 9
+#: days from the first to the last up to which a weekday says which one is meant
+WEEKDAYS = datetime.timedelta(days=6)
 
 #: which of several ticks is shown where there is room for one
 WEIGHT: tuple[model.Mood, ...] = ("error", "alert", "out", "in", "held", "steady")
@@ -53,6 +55,14 @@ class Axis:
     def local(self, time: float) -> datetime.datetime:
         """A moment by the report's clock."""
         return datetime.datetime.fromtimestamp(time, self.zone).astimezone(self.zone)
+
+    def moment(self, time: float) -> str:
+        """A moment in words: with the weekday where the axis has several days, and with the date where it has a weekday twice."""
+        begin, end, there = self.local(self.begin), self.local(self.end), self.local(time)
+        if begin.date() == end.date() == there.date():
+            return f"{there:%H:%M:%S}"
+        day = f"{there:%a} {there.day} {there:%b}" if end.date() - begin.date() > WEEKDAYS else f"{there:%a}"
+        return f"{day} {there:%H:%M:%S}"
 
     def marks(self) -> list[tuple[float, str]]:
         """Round moments and their names: the time of day, or the day where it begins."""
@@ -284,5 +294,5 @@ def lane(report: model.Report, axis: Axis, points: t.Sequence[Column]) -> str:
 def _ribbon(alike: t.Sequence[Column], end: float, report: model.Report, axis: Axis) -> str:
     tick = alike[-1].telling
     reach = min(end, alike[-1].tick.time + report.gap)
-    title = f"{axis.local(alike[0].begin):%H:%M} {model.MOODS[tick.mood]}: {tick.reason}"
+    title = f"{axis.moment(alike[0].begin)} {model.MOODS[tick.mood]}: {tick.reason}"
     return block(f"mood {tick.mood}", axis, (alike[0].begin, reach), title)

@@ -171,7 +171,7 @@ def _markers(report: model.Report, axis: Axis) -> str:
 
 
 def _marker(number: int, tick: model.Tick, axis: Axis) -> str:
-    place, says = f"left:{100 * axis.share(tick.time):.2f}%", text(f"{_moment(axis, tick.time)} {tick.reason}")
+    place, says = f"left:{100 * axis.share(tick.time):.2f}%", text(f"{axis.moment(tick.time)} {tick.reason}")
     sign = "▲" if tick.action == "out" else "▼"
     return f'<a class="step {tick.mood}" href="#decision-{number}" style="{place}" title="{says}">{sign}</a>'
 
@@ -179,7 +179,7 @@ def _marker(number: int, tick: model.Tick, axis: Axis) -> str:
 def _data(report: model.Report, axis: Axis, points: t.Sequence[Column]) -> str:
     """What the cross-hair shows; a text in a script element must not close it."""
     found = [
-        {"x": round(axis.share(one.tick.time), 5), "when": _moment(axis, one.tick.time), "seen": _seen(one), "said": one.tick.reason}
+        {"x": round(axis.share(one.tick.time), 5), "when": axis.moment(one.tick.time), "seen": _seen(one), "said": one.tick.reason}
         for one in points
     ]
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -189,11 +189,6 @@ def _seen(column: Column) -> str:
     readings = column.tick.metrics
     figures = [f"{model.label(name)} {readings[name].words(value)}" for name, value in column.peaks.items() if name in readings]
     return ", ".join(["instances unknown" if column.tick.unknown else f"{column.tick.current} instances", *figures])
-
-
-def _moment(axis: Axis, time: float) -> str:
-    moment = axis.local(time)
-    return f"{moment:%H:%M:%S}" if axis.local(axis.begin).date() == axis.local(axis.end).date() else f"{moment:%a %H:%M:%S}"
 
 
 # --- the tables ----------------------------------------------------------------------------------------------------------
@@ -222,9 +217,9 @@ def _log(report: model.Report, axis: Axis) -> str:
 
 def _row(number: int, episode: model.Episode, axis: Axis) -> str:
     tick = episode.last
-    when = _moment(axis, episode.first.time)
+    when = axis.moment(episode.first.time)
     if episode.count > 1:
-        when += f' <div class="more">to {_moment(axis, tick.time)}, {episode.count} ticks</div>'
+        when += f' <div class="more">to {axis.moment(tick.time)}, {episode.count} ticks</div>'
     more = [
         *tick.errors,
         *tick.notes,
@@ -312,4 +307,4 @@ def _plain(value: t.Any) -> str:
 
 def _foot(report: model.Report, axis: Axis) -> str:
     holder = f", the last by {text(report.last.holder)}" if report.last and report.last.holder else ""
-    return f"<footer>{len(report.ticks)} ticks from {_moment(axis, axis.begin)} to {_moment(axis, axis.end)}{holder}.</footer>"
+    return f"<footer>{len(report.ticks)} ticks from {axis.moment(axis.begin)} to {axis.moment(axis.end)}{holder}.</footer>"

@@ -153,7 +153,7 @@ def _decisions(report: model.Report, axis: Axis) -> list[str]:
         tick = one.last
         times = f", {one.count} ticks" if one.count > 1 else ""
         dry = ", dry run" if tick.dry_run else ""
-        lines.append(f"  {axis.local(one.first.time):%a %H:%M:%S}  {model.MOODS[tick.mood]}, {tick.size(' to ')}{times}{dry}")
+        lines.append(f"  {axis.moment(one.first.time)}  {model.MOODS[tick.mood]}, {tick.size(' to ')}{times}{dry}")
         lines += _wrapped("; ".join([tick.reason, *tick.errors, *tick.notes]), "      ", "      ")
     return ["Decisions, the latest first", *lines] if lines else []
 

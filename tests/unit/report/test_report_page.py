@@ -258,6 +258,24 @@ def test_axes_end_at_round_numbers(highest: float, unit: str, top: float) -> Non
     assert report_chart.nice_top(highest, unit) == pytest.approx(top, rel=1.0 if highest == 0 else 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        (1.0, "02:12:20"),
+        (24.0, "Tue 03:12:20"),
+        (6 * 24.0, "Thu 03:12:20"),
+        (7 * 24.0, "Wed 18 Nov 03:12:20"),
+        (672.0, "Wed 28 Oct 03:12:20"),
+    ],
+)
+def test_a_moment_has_the_weekday_and_the_date_where_it_needs_them(hours: float, words: str) -> None:
+    first = NOW - hours * 3600 + 20
+    report = model.build(builders.text([line(first), line(NOW)]), NOW, hours, settings=builders.SETTINGS)
+    assert f'<td class="time">{words}' in page(report)
+    assert f"  {words}  nothing to do" in report_text.render(report, datetime.UTC)
+    assert f"<title>{words} nothing to do" in page(report)
+
+
 # --- the text ------------------------------------------------------------------------------------------------------------
 
 
