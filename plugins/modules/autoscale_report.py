@@ -14,7 +14,7 @@ description:
   - Puts together what the decision log of the autoscaler holds and what LXD remembers, which are the state, the lock and the fleet.
   - The page shows the timeline of load, thresholds, instances and decisions, each decision's reason, the fleet as it is, and what wants
     a look. It is one file that loads nothing, in light and in dark; the text says the same to a terminal.
-  - Where LXD does not answer, the report is made from the log alone and says so first.
+  - Where LXD does not answer, the report is made from the log alone and says so first, and likewise where it does not serve a log.
 options:
   dest:
     type: path
@@ -27,7 +27,7 @@ options:
     default: []
     description:
       - Decision logs to read, as RV(generalbots.scaling.autoscale_run#module:decision) with a few more keys, one JSON object on each
-        line. Rotated ones (C(<log>.1) and so on) beside them are read as well. A log that is not there counts as empty.
+        line. Rotated ones (C(<log>.1) and so on, not compressed) beside them are read as well. A log that is not there counts as empty.
       - Decisions that are in no log are taken from the state in LXD, which remembers the latest ones.
   instance_logs:
     type: list
