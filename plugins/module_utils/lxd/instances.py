@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import math
 import typing as t
 
@@ -391,7 +392,7 @@ class Runner:
         detail = action.detail
         while True:
             try:
-                replace(self._lxd, f"instances/{action.target}", lambda current, detail=detail: _merged(current, detail))
+                replace(self._lxd, f"instances/{action.target}", functools.partial(_merged, detail=detail))
                 return
             except Conflict:
                 raise
