@@ -399,7 +399,7 @@ SPEC = LXD_SPEC.merge(RUN_SPEC)
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """The run that the options describe."""
     job = job_of(module.params)
-    return autoscale.run(connect(module.params), job, check=module.check_mode, ports=autoscale.Ports(warn=module.warn))
+    return autoscale.Run(lambda: connect(module.params), job, module.check_mode, autoscale.Ports(warn=module.warn)).result()
 
 
 def main() -> None:

@@ -138,14 +138,18 @@ def run(lxd: Lxd, job: Job, *, check: bool = False, ports: Ports = Ports()) -> d
     :raises Refused: somebody else is at work, with who it is
     :raises ScalingError: a step failed; what was decided and done is in the details
     """
-    return Run(lxd, job, check, ports).result()
+    return Run(lambda: lxd, job, check, ports).result()
 
 
 class Run:
-    """One run; the methods are its phases, in order."""
+    """One run; the methods are its phases, in order.
 
-    def __init__(self, lxd: Lxd, job: Job, check: bool, ports: Ports) -> None:
-        self._lxd = lxd
+    :param connect: gives LXD; that it does not answer is told in log and metrics, as all that ends a run
+    """
+
+    def __init__(self, connect: t.Callable[[], Lxd], job: Job, check: bool, ports: Ports) -> None:
+        self._connect = connect
+        self._lxd: Lxd
         self._job = dataclasses.replace(job, holder=job.holder or lock.this_run())
         self._check = check
         self._ports = ports
@@ -171,21 +175,27 @@ class Run:
             if not self._job.skip_locked:
                 raise
             return {"changed": False, "skipped_reason": str(error), "decision": None, "notes": [str(error)], "did": [], "failed": {}}
-        try:
-            self._work(keys)
-        except ScalingError as error:
-            self._fail("other" if not isinstance(error, Unreachable) else "engine", str(error))
-            self._unlock_after_failure()
+        except Exception as error:
+            self._ended_by(error)
             self._publish()
             raise
-        except Exception:
-            # Our own mistake. It is told as what it is, and keeps nobody else away.
+        try:
+            self._work(keys)
+        except Exception as error:
+            # Also a mistake of our own is told as what it is, and keeps nobody else away.
+            self._ended_by(error)
             self._unlock_after_failure()
+            self._publish()
             raise
         self._publish()
         return self._outcome()
 
+    def _ended_by(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, ScalingError) else f"{type(error).__name__}: {error}"
+        self._fail("engine" if isinstance(error, Unreachable) else "other", text)
+
     def _locked(self) -> store.Keys:
+        self._lxd = self._connect()
         self._path = place.where(self._lxd, write=not self._check)
         if self._check:
             return store.read(self._lxd, self._path)

@@ -25,11 +25,14 @@ from urllib.parse import urlencode
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, ScalingError
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import SECRET_LENGTH
 
 Options = t.Mapping[str, t.Any]
 #: which option says what kind of source it is
 KINDS = ("redis_list", "command", "prometheus")
 TIMEOUT, MAX_AGE = 2.0, 120.0
+#: the most seconds that a timeout may be
+LONGEST = 3600.0
 #: options that are part of what a source is logged in with
 SECRETS = ("token", "username", "password")
 #: seconds beyond its time limit that a source has to say what came of it, and those that a command in an instance needs besides
@@ -58,7 +61,7 @@ class Reading:
 def read_all(lxd: Connection, sources: t.Sequence[Options], now: float) -> list[dict[str, t.Any]]:
     """Ask all sources at once; one ``{"name", "value", "time", "why"}`` for each, value None where it is unknown.
 
-    :raises InvalidInput: a source without a name, of no kind or of two, or two of one name
+    :raises InvalidInput: what :func:`check` refuses; whatever else is wrong with a source makes its value unknown
     """
     check(sources)
     asked = [_Asked(lxd, source, now) for source in sources]
@@ -71,23 +74,17 @@ class _Asked:
     def __init__(self, lxd: Connection, source: Options, now: float) -> None:
         self._source = source
         self._said: list[dict[str, t.Any]] = []
-        self._mistake: list[Exception] = []
         self._until = time.monotonic() + _timeout(source) + (IN_INSTANCE if _instance(source) else 0.0) + GRACE
         # Nobody waits for it when the run ends.
         self._thread = threading.Thread(target=self._ask, args=(lxd, now), daemon=True)
         self._thread.start()
 
     def _ask(self, lxd: Connection, now: float) -> None:
-        try:
-            self._said.append(read(lxd, self._source, now))
-        except Exception as error:
-            self._mistake.append(error)
+        self._said.append(read(lxd, self._source, now))
 
     def answer(self) -> dict[str, t.Any]:
         """As :func:`read` gives it."""
         self._thread.join(max(self._until - time.monotonic(), 0.0))
-        for mistake in self._mistake:
-            raise mistake
         for said in self._said:
             return said
         return _unknown(self._source, f"it did not say all within {_timeout(self._source):g} s")
@@ -124,6 +121,16 @@ def _user_info(url: str) -> str:
     return inside + at
 
 
+def _without_secrets(text: str, source: Options) -> str:
+    """The text without what the source is logged in with, also where it is not in a URL."""
+    options: Options = source[_kind(source)]
+    environment = (str(value) for value in (options.get("environment") or {}).values())
+    secrets = {_plain(options, "password"), _plain(options, "token"), *(value for value in environment if len(value) >= SECRET_LENGTH)}
+    for secret in sorted(secrets - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _hidden(text, str(options.get("url") or ""))
+
+
 def _plain(options: Options, name: str) -> str:
     """A value without white space around it, such as the line break that a block scalar of YAML ends with."""
     return str(options.get(name) or "").strip()
@@ -137,7 +144,10 @@ def _unsendable(source: Options) -> list[str]:
 
 
 def check(sources: t.Sequence[Options]) -> None:
-    """Refuse sources that cannot be asked; raises InvalidInput with all that is wrong."""
+    """Refuse sources that cannot be asked, whatever answers; raises InvalidInput with all that is wrong.
+
+    Those are one without a name, of no kind or of two, two of one name, a command that cannot be started, and seconds that are none.
+    """
     wrong = []
     names = [str(source.get("name") or "") for source in sources]
     for source, name in zip(sources, names, strict=True):
@@ -147,8 +157,35 @@ def check(sources: t.Sequence[Options]) -> None:
         if len(kinds) != 1:
             wrong.append(f"source {name!r} has {' and '.join(kinds) or 'no kind'}; give exactly one of {', '.join(KINDS)}")
         wrong += [f"source {name!r} has a line break or another control character in {where}" for where in _unsendable(source)]
+        wrong += [f"source {name!r}: {words}" for words in (*_bad_seconds(source), *_bad_command(source.get("command") or {}))]
     if wrong:
         raise InvalidInput(f"gb_autoscale_sources: {'; '.join(wrong)}.")
+
+
+def _bad_seconds(source: Options) -> t.Iterator[str]:
+    for name, most, usual in (("timeout", LONGEST, TIMEOUT), ("max_age", math.inf, MAX_AGE)):
+        value = source.get(name)
+        bounds = f"above 0{f' and at most {most:g}' if most < math.inf else ''}"
+        if value is not None and not 0 < float(value) <= most:
+            yield f"{name} is {value}, it must be seconds {bounds}; without it they are {usual:g}"
+
+
+def _bad_command(options: Options) -> t.Iterator[str]:
+    """What cannot be started whatever is installed. What stands after a = in the environment may be secret and is not quoted."""
+    if not options:
+        return
+    argv = [str(word) for word in options.get("argv") or ()]
+    if not argv or not argv[0]:
+        yield f"command.argv is {argv}, it must begin with the program to run"
+    for word in argv:
+        if "\0" in word:
+            yield f"command.argv has a NUL in {word!r}, which no argument can have; remove it"
+    for name, value in (options.get("environment") or {}).items():
+        begin = str(name).partition("=")[0]
+        if not begin or begin != str(name) or "\0" in begin:
+            yield f"command.environment has a name that begins with {begin!r}; give one that is not empty, without = and NUL"
+        if "\0" in str(value):
+            yield f"command.environment has a NUL in the value of {begin!r}, which none can have; remove it"
 
 
 def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
@@ -163,6 +200,9 @@ def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
             raise Unknown(f"its value is {found.value!r}, which is no number from 0 up")
     except Unknown as error:
         return _unknown(source, str(error))
+    except Exception as error:
+        # One source must not end the tick, whatever it raises: a wrong path, a host that is no name, a mistake of our own.
+        return _unknown(source, _without_secrets(f"{type(error).__name__}: {error}", source))
     return {"name": str(source["name"]), "value": found.value, "time": found.time, "why": ""}
 
 

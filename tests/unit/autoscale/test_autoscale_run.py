@@ -18,7 +18,7 @@ from fleet_world import START, World, job, ports
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import settings_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held, text_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History, Policy
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Run, run
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
@@ -675,6 +675,37 @@ def test_log_and_metrics_tell_of_every_run_also_of_one_that_failed(tmp_path: pat
     assert "Slot 2: it was not healthy" in " ".join(second["notes"])
     assert [one["slot"] for one in first["instances"]] == [1]
     assert metrics.read_text(encoding="utf-8").startswith("# ")
+
+
+def raising(error: Exception) -> t.Any:
+    """What raises it, whatever it is given."""
+
+    def call(*_args: t.Any) -> t.NoReturn:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("ended", ["before it is connected", "before the lock", "by a mistake of our own"])
+def test_a_run_that_ends_before_it_decides_is_told_as_well(tmp_path: pathlib.Path, ended: str) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    world = World()
+    wanted, connect = job(world, decision_log=str(log), textfile=str(metrics)), lambda: world
+    kind, words = "engine", "connection refused"
+    if ended == "before it is connected":
+        connect = raising(Unreachable("LXD does not answer at unix:/fake.socket: connection refused. Is its daemon running?"))
+    elif ended == "before the lock":
+        world.gone_at = 0
+    else:
+        wanted, kind, words = dataclasses.replace(wanted, settings=raising(TypeError("no mapping"))), "other", "TypeError: no mapping"
+    for check in (True, False):
+        assert not log.exists() and not metrics.exists()
+        with pytest.raises((Unreachable, TypeError)):
+            Run(connect, wanted, check, ports(world)).result()  # type: ignore[arg-type]
+    [line] = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert (line["action"], line["alert"], line["errors"]) == ("hold", True, {kind: 1})
+    assert words in line["notes"][0]
+    assert f'generalbots_autoscaler_errors_total{{project="gb",kind="{kind}"}} 1' in metrics.read_text(encoding="utf-8")
 
 
 def test_the_log_is_put_away_when_it_is_large(tmp_path: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import math
 import pathlib
 import socketserver
 import sys
@@ -303,9 +304,28 @@ def test_one_that_answers_bit_by_bit_is_not_waited_for(kind: str) -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_a_mistake_of_our_own_is_not_taken_for_an_unknown_value() -> None:
-    with pytest.raises(AssertionError, match="in botserver-1"):
-        read({"command": {"argv": ["true"], "instance": "botserver-1"}})
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ({"command": {"argv": ["true"], "instance": "botserver-1"}}, "the command: AssertionError: ['timeout'"),
+        ({"redis_list": {"host": "redis..internal", "list": "jobs"}}, "the Redis list: UnicodeError: "),
+        ({"prometheus": {"url": "https://127.0.0.1:9", "query": "x", "ca_cert": "/no/such/ca"}}, "invalid path: /no/such/ca"),
+    ],
+    ids=["a mistake of our own", "no host name", "no certificate"],
+)
+def test_one_that_raises_whatever_it_may_is_unknown_and_the_others_are_read(source: dict[str, t.Any], why: str) -> None:
+    broken, whole = sources.read_all(NoLxd(), [{"name": "queue", **source}, {"name": "other", **python("print(3)")}], NOW)
+    assert broken["value"] is None and why in broken["why"]
+    assert (whole["value"], whole["why"]) == (3.0, "")
+
+
+def test_what_is_raised_is_told_without_secrets() -> None:
+    class Broken(NoLxd):
+        def execute(self, *_args: t.Any, **_more: t.Any) -> t.NoReturn:
+            raise TypeError("it was given hunter22 and 3 for http://gb:swordfish@queue/x")
+
+    source = {"command": {"argv": ["x"], "instance": "a", "environment": {"KEY": "hunter22", "DEPTH": 3}}}
+    assert read(source, Broken()) == (None, "the command: TypeError: it was given *** and 3 for http://***@queue/x")
 
 
 def test_all_are_asked_at_once() -> None:
@@ -323,9 +343,26 @@ def test_all_are_asked_at_once() -> None:
         ([{"name": "a", "command": {"argv": ["x"]}, "redis_list": {"list": "y"}}], "source 'a' has redis_list and command"),
         ([{"name": "", "command": {"argv": ["x"]}}], "a source is named ''"),
         ([{"name": "a", "command": {"argv": ["x"]}}] * 2, "every source has a name of its own"),
+        ([{"name": "a", "command": {"argv": []}}], "source 'a': command.argv is [], it must begin with the program to run"),
+        ([{"name": "a", "command": {"argv": ["", "x"]}}], "command.argv is ['', 'x'], it must begin with the program"),
+        ([{"name": "a", "command": {"argv": ["x", "y\0z"]}}], r"command.argv has a NUL in 'y\x00z', which no argument can have; remove it"),
+        (
+            [{"name": "a", "command": {"argv": ["x"], "environment": {"A=s3cret": 1}}}],
+            "environment has a name that begins with 'A'; give one",
+        ),
+        ([{"name": "a", "command": {"argv": ["x"], "environment": {"": 1}}}], "environment has a name that begins with ''"),
+        ([{"name": "a", "command": {"argv": ["x"], "environment": {"A": "s3cret\0"}}}], "has a NUL in the value of 'A', which none can"),
+        ([{"name": "a", "command": {"argv": ["x"]}, "timeout": -1.0}], "timeout is -1.0, it must be seconds above 0 and at most 3600;"),
+        ([{"name": "a", "command": {"argv": ["x"]}, "timeout": 0.0}], "timeout is 0.0, it must be seconds above 0"),
+        ([{"name": "a", "command": {"argv": ["x"]}, "timeout": math.inf}], "timeout is inf, it must be seconds above 0"),
+        (
+            [{"name": "a", "command": {"argv": ["x"]}, "max_age": 0.0}],
+            "max_age is 0.0, it must be seconds above 0; without it",
+        ),
+        ([{"name": "a", "command": {"argv": ["x"]}, "max_age": math.nan}], "max_age is nan, it must be seconds above 0"),
     ],
 )
 def test_sources_that_cannot_be_asked_are_refused_before_anything(wrong: list[dict[str, t.Any]], why: str) -> None:
     with pytest.raises(InvalidInput, match="gb_autoscale_sources") as caught:
         sources.read_all(NoLxd(), wrong, NOW)
-    assert why in str(caught.value)
+    assert why in str(caught.value) and "s3cret" not in str(caught.value)
