@@ -37,6 +37,17 @@ LONGEST = 3600.0
 SECRETS = ("token", "username", "password")
 #: seconds beyond its time limit that a source has to say what came of it, and those that a command in an instance needs besides
 GRACE, IN_INSTANCE = 1.0, 12.0
+#: bytes of what a command prints that are read, and of its errors
+MOST, MOST_ERRORS = 65536, 4096
+#: runs a command, ends with its code, and lets no more through than is read. Who prints on gets SIGPIPE, as in any pipe; the rest of the
+#: errors is dropped. 3 is where the output goes, 4 takes the code, and 5 leads the output past the errors.
+BOUNDED = f"""exec 3>&1
+code=$({{
+    {{ {{ env "$@" 3>&- 4>&- 5>&-; echo $? >&4; }} 2>&1 >&5 | {{ head -c {MOST_ERRORS} >&2; cat >/dev/null; }}; }} 5>&1 |
+        head -c {MOST + 1} >&3
+}} 4>&1)
+exit "$code"
+"""
 
 
 class Connection(t.Protocol):
@@ -217,7 +228,9 @@ def _redis(_lxd: Connection, options: Options, timeout: float, now: float) -> Re
     user, password = _plain(options, "username"), _plain(options, "password")
     if password:
         commands.append(["AUTH", *([user] if user else []), password])
-    commands.append(["SELECT", str(options.get("db") or 0)])
+    if options.get("db"):
+        # A user who may read the list only may be allowed no other command.
+        commands.append(["SELECT", str(options["db"])])
     commands.append(["LLEN", str(options["list"])])
     try:
         with socket.create_connection((host, int(port)), timeout=timeout) as plain:
@@ -256,46 +269,52 @@ def _encoded(command: t.Sequence[str]) -> bytes:
 
 
 def _command(lxd: Connection, options: Options, timeout: float, now: float) -> Reading:
-    argv = [str(word) for word in options["argv"]]
-    if options.get("instance"):
-        out = _in_instance(lxd, str(options["instance"]), argv, timeout)
-    else:
-        out = _here(argv, {str(key): str(value) for key, value in (options.get("environment") or {}).items()}, timeout)
+    argv, instance = [str(word) for word in options["argv"]], str(options.get("instance") or "")
+    what = f"{argv[0]} in {instance}" if instance else argv[0]
+    bounded = ["sh", "-c", BOUNDED, "sh", *argv]
+    try:
+        if instance:
+            # The time limit is kept in the instance, where the command would otherwise go on.
+            code, out, err = lxd.execute(instance, ["timeout", "-k", "1", f"{timeout:g}", *bounded], timeout=timeout + 10)
+        else:
+            environment = {str(key): str(value) for key, value in (options.get("environment") or {}).items()}
+            code, out, err = _here(bounded, environment, timeout)
+    except subprocess.TimeoutExpired as error:
+        raise Unknown(f"{what} did not end within {timeout:g} s") from error
+    except OSError as error:
+        raise Unknown(f"{what} cannot be run: {error.strerror or error}") from error
+    except ScalingError as error:
+        raise Unknown(str(error)) from error
+    for broken, why in (
+        (len(out) > MOST, f"prints more than a number: over {MOST} bytes"),
+        (instance and code in (124, 137), f"did not end within {timeout:g} s"),
+        (code != 0, f"ended with {code}: {err.strip()[:200]}"),
+    ):
+        if broken:
+            raise Unknown(f"{what} {why}")
+    return Reading(_one_number(what, out), now)
+
+
+def _one_number(what: str, out: str) -> float:
+    """NaN where it is none or several; the digits of a number are not grouped, as Python would have it."""
     words = out.split()
     try:
-        return Reading(float(words[0]) if len(words) == 1 else math.nan, now)
+        return float(words[0].replace("_", "?")) if len(words) == 1 else math.nan
     except ValueError:
-        raise Unknown(f"{argv[0]} printed {out.strip()[:80]!r} and not one number") from None
+        raise Unknown(f"{what} printed {out.strip()[:80]!r} and not one number") from None
 
 
-def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> str:
+def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> tuple[int, str, str]:
     """In a session of its own: what a probe that hangs has started ends with it, instead of being left behind tick after tick."""
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
     given = {**os.environ, **environment}
-    try:
-        with subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True) as process:
-            try:
-                out, err = (said.decode(errors="replace") for said in process.communicate(timeout=timeout))
-            except subprocess.TimeoutExpired as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise Unknown(f"{argv[0]} did not end within {timeout:g} s") from error
-    except OSError as error:
-        raise Unknown(f"{argv[0]} cannot be run: {error.strerror or error}") from error
-    if process.returncode != 0:
-        raise Unknown(f"{argv[0]} ended with {process.returncode}: {err.strip()[:200]}")
-    return out
-
-
-def _in_instance(lxd: Connection, instance: str, argv: t.Sequence[str], timeout: float) -> str:
-    """The time limit is kept in the instance, where the command would otherwise go on."""
-    try:
-        code, out, err = lxd.execute(instance, ["timeout", "-k", "1", f"{timeout:g}", *argv], timeout=timeout + 10)
-    except ScalingError as error:
-        raise Unknown(str(error)) from error
-    if code != 0:
-        why = f"did not end within {timeout:g} s" if code in (124, 137) else f"ended with {code}: {err.strip()[:200]}"
-        raise Unknown(f"{argv[0]} in {instance} {why}")
-    return out
+    with subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+        try:
+            out, err = (said.decode(errors="replace") for said in process.communicate(timeout=timeout))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, out, err
 
 
 # --- a Prometheus query --------------------------------------------------------------------------------------------
