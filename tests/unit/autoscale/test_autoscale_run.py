@@ -21,6 +21,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Run, run
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.prometheus import samples
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
 
@@ -675,6 +676,41 @@ def test_log_and_metrics_tell_of_every_run_also_of_one_that_failed(tmp_path: pat
     assert "Slot 2: it was not healthy" in " ".join(second["notes"])
     assert [one["slot"] for one in first["instances"]] == [1]
     assert metrics.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("cut", [b"", b'{"time": 1}\n', b'{"time":17'])
+def test_a_line_of_the_log_stands_alone_whatever_was_cut_off_before_it(tmp_path: pathlib.Path, cut: bytes) -> None:
+    log = tmp_path / "decisions.jsonl"
+    log.write_bytes(cut)
+    world = World()
+    world.fleet(1)
+    for _ in range(2):
+        go(world, decision_log=str(log))
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert lines[:-2] == cut.decode().splitlines()
+    assert [json.loads(line)["holder"] for line in lines[-2:]] == ["run-1"] * 2
+
+
+COUNTED = 'generalbots_autoscaler_errors_total{project="gb",kind="source"} 7\n'
+
+
+@pytest.mark.parametrize(
+    ("damaged", "counted"),
+    [(b"\xff\xfe", 0), (b"node_x abc\n" + COUNTED.encode(), 7), (COUNTED.encode() + b"\xff\n", 7), (COUNTED.encode()[:-9], 0)],
+    ids=["no text", "a line that is no sample", "a line that is no text", "cut off"],
+)
+def test_metrics_go_on_from_what_can_be_read_of_a_damaged_file(tmp_path: pathlib.Path, damaged: bytes, counted: int) -> None:
+    metrics = tmp_path / "gb.prom"
+    metrics.write_bytes(damaged)
+    world = World()
+    world.fleet(1)
+    go(world, textfile=str(metrics))
+    assert COUNTED.replace("7", str(counted)) in metrics.read_text(encoding="utf-8")
+
+
+def test_a_label_may_hold_any_break_but_a_line_feed() -> None:
+    held = "a\u2028b\x0bc\x85d\re"
+    assert list(samples(f'x{{y="{held}"}} 1\nx 2\n')) == [("x", {"y": held}, 1.0), ("x", {}, 2.0)]
 
 
 def raising(error: Exception) -> t.Any:
