@@ -713,6 +713,23 @@ def test_a_label_may_hold_any_break_but_a_line_feed() -> None:
     assert list(samples(f'x{{y="{held}"}} 1\nx 2\n')) == [("x", {"y": held}, 1.0), ("x", {}, 2.0)]
 
 
+@pytest.mark.parametrize(
+    ("direction", "options"), [("out", {}), ("out", {"cooldown_out": 300}), ("in", {"cooldown_in": 300}), ("in", {"stabilisation": 300})]
+)
+def test_a_forced_run_puts_every_cooldown_aside(direction: str, options: dict[str, t.Any]) -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-1": 0, "botserver-2": 0}
+    memory = text_of(State(history=History(last_out=START - 5) if direction == "out" else History(last_in=START - 5)))
+    world.objects["profiles/gb-autoscale"] = {"name": "gb-autoscale", "config": {"user.gb.autoscale": memory}}
+    cpu = "99" if direction == "out" else "1"
+    measured = [{"name": name, "command": {"argv": ["printf", value]}} for name, value in (("cpu", cpu), ("requests", "1"))]
+    given: dict[str, t.Any] = {"check": True, "sources": measured, "options": options}
+    assert go(world, **given, force=True)["decision"]["action"] == direction
+    if options:
+        assert go(world, **given)["decision"]["action"] == "hold"
+
+
 def raising(error: Exception) -> t.Any:
     """What raises it, whatever it is given."""
 
