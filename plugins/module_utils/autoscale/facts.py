@@ -117,7 +117,8 @@ def observe(
     total, missing = _requests(now, previous, longest, notes)
     facts = Facts(now.time, instances, total, missing)
     if statistic is not None:
-        took, why = latency.response_time(previous.durations if previous else {}, now.durations, len(traffic), statistic, longest)
+        before = previous.durations if previous else {}
+        took, why = latency.response_time(before, now.durations, len(traffic), statistic, longest, upstreams.waiting)
         notes.extend([f"response time: {why}"] if why else [])
         facts = dataclasses.replace(facts, readings={"response-time": took})
     return dataclasses.replace(facts, notes=tuple(notes))
@@ -207,6 +208,12 @@ class _Upstreams:
         """True if any proxy finds it healthy, False if those that say something do not, None if none does."""
         said = [upstream["healthy"] for upstream in self._by_host.get(host, ()) if isinstance(upstream.get("healthy"), bool)]
         return any(said) if said else None
+
+    @property
+    def waiting(self) -> int:
+        """Requests in flight to anyone, as far as proxies say."""
+        counts = (number(upstream.get("in_flight")) for said in self._by_host.values() for upstream in said)
+        return int(sum(count for count in counts if count is not None))
 
     def in_flight(self, host: str) -> int | None:
         """Requests in flight to it over all proxies; None if one of them does not say."""

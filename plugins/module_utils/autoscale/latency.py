@@ -4,7 +4,7 @@
 """The response time between two ticks, from the histograms that load balancers count in. Pure.
 
 A percentile is found as Prometheus' histogram_quantile() does it: evenly within a bucket, and the last finite bound for what
-lies beyond it. No request at all is a response time of 0: nobody waits.
+lies beyond it. Where nothing is in flight and no request ended, nobody waits: that is a response time of 0.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ def histograms(traffic: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, Histogra
 
 
 def response_time(
-    before: t.Mapping[str, Histogram], now: t.Mapping[str, Histogram], proxies: int, statistic: str, longest: float
+    before: t.Mapping[str, Histogram], now: t.Mapping[str, Histogram], proxies: int, statistic: str, longest: float, in_flight: int
 ) -> tuple[float | None, str]:
     """Milliseconds, or None and why.
 
     :param proxies: how many were asked; if one of them did not say, nobody knows
     :param statistic: mean, or p1 to p99
     :param longest: seconds after which the earlier reading says nothing about now
+    :param in_flight: requests that wait over all proxies, open websockets included; how long they will take, nobody knows
     """
     if not proxies or len(now) < proxies:
         return None, "no proxy was asked" if not proxies else "a proxy does not say how long requests took"
@@ -66,7 +67,7 @@ def response_time(
         seconds += after.sum - earlier.sum
         counts.update({bound: count - earlier.buckets.get(bound, 0.0) for bound, count in after.buckets.items()})
     if requests <= 0:
-        return 0.0, ""
+        return (None, "no request ended since the last sample, and some wait") if in_flight else (0.0, "")
     if statistic == MEAN:
         return 1000 * max(seconds, 0.0) / requests, ""
     return 1000 * _percentile(counts, float(statistic[1:]) / 100), ""
