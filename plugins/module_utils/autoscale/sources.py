@@ -333,8 +333,10 @@ def _prometheus(_lxd: Connection, options: Options, timeout: float, now: float) 
     except (ScalingError, ValueError) as error:
         raise Unknown(_unquotable(error, url) or _hidden(str(error), url)) from error
     try:
+        if answer.get("warnings"):
+            raise Unknown(f"Prometheus warns that its answer may not be whole: {_hidden(str(answer['warnings'][0])[:200], url)}")
         return _sample(answer["data"])
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
         raise Unknown(f"{_hidden(url, url)} answered something else than an instant query's result") from error
 
 

@@ -245,7 +245,14 @@ def result(kind: str, value: t.Any) -> dict[str, t.Any]:
     return {"status": "success", "data": {"resultType": kind, "result": value}}
 
 
-@pytest.mark.parametrize("answer", [result("scalar", [NOW, "12"]), result("vector", [{"metric": {}, "value": [NOW - 60, "12"]}])])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        result("scalar", [NOW, "12"]),
+        result("vector", [{"metric": {}, "value": [NOW - 60, "12"]}]),
+        result("scalar", [NOW, "12"]) | {"warnings": [], "infos": ["it may be no counter"]},
+    ],
+)
 def test_a_prometheus_query(answer: t.Any) -> None:
     got: list[tuple[str, str]] = []
     with served(prometheus(answer, got)) as port:
@@ -262,6 +269,8 @@ def test_a_prometheus_query(answer: t.Any) -> None:
         (result("scalar", [NOW - 300, "12"]), 200, "its last value is 300 s old, more than 120 s"),
         (result("scalar", [NOW, "NaN"]), 200, "no number from 0 up"),
         ({"data": 1}, 200, "answered something else than an instant query's result"),
+        ([1], 200, "answered something else than an instant query's result"),
+        (result("scalar", [NOW, "12"]) | {"warnings": ["a store is down"]}, 200, "may not be whole: a store is down"),
         ({"error": "bad_data"}, 400, "400"),
     ],
 )
