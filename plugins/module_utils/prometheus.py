@@ -17,10 +17,14 @@ _LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
 def samples(text: str, *names: str) -> t.Iterator[Sample]:
     """Every sample of the text as (name, labels, value), only those with one of ``names`` if any are given.
 
-    Lines that are no samples are passed over.
+    Lines that are no samples are passed over. A line ends with a line feed and nothing else; a label's value may hold any other break.
     """
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _LINE.match(line.strip())
         if match is None or (names and match[1] not in names):
             continue
-        yield match[1], dict(_LABEL.findall(match[2] or "")), float(match[3])
+        try:
+            value = float(match[3])
+        except ValueError:
+            continue
+        yield match[1], dict(_LABEL.findall(match[2] or "")), value

@@ -69,7 +69,11 @@ options:
         type: float
         default: 2.0
       max_age:
-        description: Seconds; an older value counts as unknown.
+        description:
+          - Seconds; a value whose time is longer ago counts as unknown.
+          - A list in Redis and a command are read now. Prometheus gives the time of the query, not that of the samples behind it, which may
+            be of up to 5 minutes before (its lookback), so this only tells of a Prometheus whose clock is behind. Let a query that must not
+            use older samples give no value then, as sum(x and (time() - timestamp(x) < 120)) does.
         type: float
         default: 120.0
       redis_list:
@@ -169,7 +173,9 @@ options:
     type: float
     default: 90
   force:
-    description: Decide as if C(scale-enabled) were true and no cooldown ran.
+    description:
+      - Decide as if C(scale-enabled) were true and no cooldown ran, neither C(scale-cooldown-seconds) nor C(cooldown_out),
+        C(cooldown_in) or C(stabilisation) of O(options).
     type: bool
     default: false
   wait:
@@ -399,7 +405,7 @@ SPEC = LXD_SPEC.merge(RUN_SPEC)
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """The run that the options describe."""
     job = job_of(module.params)
-    return autoscale.run(connect(module.params), job, check=module.check_mode, ports=autoscale.Ports(warn=module.warn))
+    return autoscale.Run(lambda: connect(module.params), job, module.check_mode, autoscale.Ports(warn=module.warn)).result()
 
 
 def main() -> None:

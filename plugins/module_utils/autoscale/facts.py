@@ -90,8 +90,11 @@ def sample_of(fleet: t.Sequence[t.Mapping[str, t.Any]], traffic: t.Sequence[t.Ma
 
 def keep(previous: Sample | None, now: Sample) -> Sample:
     """The sample that the next tick shall be compared with: an earlier one if this one came too soon after it."""
-    too_soon = previous is not None and 0 <= now.time - previous.time < SHORTEST
-    return previous if too_soon and previous is not None else now
+    if previous is None:
+        return now
+    if 0 <= now.time - previous.time < SHORTEST:
+        return previous
+    return dataclasses.replace(now, durations=latency.carried(previous.durations, now.durations))
 
 
 def observe(
@@ -117,7 +120,8 @@ def observe(
     total, missing = _requests(now, previous, longest, notes)
     facts = Facts(now.time, instances, total, missing)
     if statistic is not None:
-        took, why = latency.response_time(previous.durations if previous else {}, now.durations, len(traffic), statistic, longest)
+        before = previous.durations if previous else {}
+        took, why = latency.response_time(before, now.durations, len(traffic), statistic, longest, upstreams.waiting)
         notes.extend([f"response time: {why}"] if why else [])
         facts = dataclasses.replace(facts, readings={"response-time": took})
     return dataclasses.replace(facts, notes=tuple(notes))
@@ -207,6 +211,12 @@ class _Upstreams:
         """True if any proxy finds it healthy, False if those that say something do not, None if none does."""
         said = [upstream["healthy"] for upstream in self._by_host.get(host, ()) if isinstance(upstream.get("healthy"), bool)]
         return any(said) if said else None
+
+    @property
+    def waiting(self) -> int:
+        """Requests in flight to anyone, as far as proxies say."""
+        counts = (number(upstream.get("in_flight")) for said in self._by_host.values() for upstream in said)
+        return int(sum(count for count in counts if count is not None))
 
     def in_flight(self, host: str) -> int | None:
         """Requests in flight to it over all proxies; None if one of them does not say."""

@@ -22,6 +22,8 @@ KEPT = 4
 def append(path: str, line: t.Mapping[str, t.Any], most: int) -> None:
     """Add a line to the decision log; from ``most`` bytes on it is put away first. No path, no log.
 
+    What a run that died left unfinished stays a line of its own.
+
     :raises OSError: it cannot be written
     """
     if not path:
@@ -31,8 +33,16 @@ def append(path: str, line: t.Mapping[str, t.Any], most: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         if file.stat().st_size >= most:
             _rotate(file)
-    with file.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+    text = json.dumps(line, separators=(",", ":")) + "\n"
+    with file.open("a+b") as stream:
+        if stream.tell() and not _ends_a_line(stream):
+            text = "\n" + text
+        stream.write(text.encode())
+
+
+def _ends_a_line(stream: t.BinaryIO) -> bool:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read() == b"\n"
 
 
 def _rotate(file: pathlib.Path) -> None:
@@ -49,7 +59,7 @@ def publish(
     settings: t.Mapping[str, t.Any] | None,
     labels: t.Mapping[str, str],
 ) -> None:
-    """Write the metrics anew, atomically, counters going on from the file that is replaced. No path, no file.
+    """Write the metrics anew, atomically, counters going on from the file that is replaced, as far as it can be read. No path, no file.
 
     :param line: what the decision log got of this run
     :raises OSError: it cannot be written
@@ -58,7 +68,7 @@ def publish(
         return
     file = pathlib.Path(path)
     try:
-        previous = file.read_text(encoding="utf-8")
+        previous = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         previous = ""
     text = textfile.render(

@@ -22,9 +22,9 @@ def checked(settings: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any], sou
     :raises InvalidInput: what a tick would refuse: contradictions, a metric that nothing measures, a source that cannot be asked
     """
     spec = {"sources": RUN_SPEC.options["sources"]}
-    wrong = ArgumentSpecValidator(spec).validate({"sources": list(sources)}).error_messages
-    if wrong:
-        raise InvalidInput(f"gb_autoscale_sources: {' '.join(wrong)}")
-    check(sources)
+    typed = ArgumentSpecValidator(spec).validate({"sources": list(sources)})
+    if typed.error_messages:
+        raise InvalidInput(f"gb_autoscale_sources: {' '.join(typed.error_messages)}")
+    check(typed.validated_parameters["sources"])
     given = {name: value for name, value in options.items() if value is not None}
     return policy_of(settings, given, [str(one["name"]) for one in sources])

@@ -138,14 +138,18 @@ def run(lxd: Lxd, job: Job, *, check: bool = False, ports: Ports = Ports()) -> d
     :raises Refused: somebody else is at work, with who it is
     :raises ScalingError: a step failed; what was decided and done is in the details
     """
-    return Run(lxd, job, check, ports).result()
+    return Run(lambda: lxd, job, check, ports).result()
 
 
 class Run:
-    """One run; the methods are its phases, in order."""
+    """One run; the methods are its phases, in order.
 
-    def __init__(self, lxd: Lxd, job: Job, check: bool, ports: Ports) -> None:
-        self._lxd = lxd
+    :param connect: gives LXD; that it does not answer is told in log and metrics, as all that ends a run
+    """
+
+    def __init__(self, connect: t.Callable[[], Lxd], job: Job, check: bool, ports: Ports) -> None:
+        self._connect = connect
+        self._lxd: Lxd
         self._job = dataclasses.replace(job, holder=job.holder or lock.this_run())
         self._check = check
         self._ports = ports
@@ -171,21 +175,27 @@ class Run:
             if not self._job.skip_locked:
                 raise
             return {"changed": False, "skipped_reason": str(error), "decision": None, "notes": [str(error)], "did": [], "failed": {}}
-        try:
-            self._work(keys)
-        except ScalingError as error:
-            self._fail("other" if not isinstance(error, Unreachable) else "engine", str(error))
-            self._unlock_after_failure()
+        except Exception as error:
+            self._ended_by(error)
             self._publish()
             raise
-        except Exception:
-            # Our own mistake. It is told as what it is, and keeps nobody else away.
+        try:
+            self._work(keys)
+        except Exception as error:
+            # Also a mistake of our own is told as what it is, and keeps nobody else away.
+            self._ended_by(error)
             self._unlock_after_failure()
+            self._publish()
             raise
         self._publish()
         return self._outcome()
 
+    def _ended_by(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, ScalingError) else f"{type(error).__name__}: {error}"
+        self._fail("engine" if isinstance(error, Unreachable) else "other", text)
+
     def _locked(self) -> store.Keys:
+        self._lxd = self._connect()
         self._path = place.where(self._lxd, write=not self._check)
         if self._check:
             return store.read(self._lxd, self._path)
@@ -271,8 +281,11 @@ class Run:
             )
             decision = self._by_hand(seen, settings.values, View(facts, policy, settled.history))
             return Tick(decision, controller.remembered(settled, decision), notes, facts)
-        values = {**settings.values, **(FORCED if self._job.force else {})}
-        done = tick(values, seen.fleet, seen.traffic, before.as_dict(), seen.time, options=self._job.options, readings=seen.readings)
+        values, options = {**settings.values}, {**self._job.options}
+        if self._job.force:
+            values |= FORCED
+            options |= FORCED_OPTIONS
+        done = tick(values, seen.fleet, seen.traffic, before.as_dict(), seen.time, options=options, readings=seen.readings)
         if settings.broken:
             return dataclasses.replace(done, decision=dataclasses.replace(done.decision, alert=True))
         return done
@@ -550,8 +563,9 @@ def _to_go(view: View, active: t.Collection[int], count: int) -> tuple[int, ...]
     return tuple(able[:count])
 
 
-#: settings that stand in the way of an evaluation, as a forced one has them
+#: settings that stand in the way of an evaluation, as a forced one has them, and options of gb_autoscale that do
 FORCED: t.Mapping[str, t.Any] = {"scale-enabled": True, "scale-cooldown-seconds": 0}
+FORCED_OPTIONS: t.Mapping[str, t.Any] = {"cooldown_out": 0, "cooldown_in": 0, "stabilisation": 0}
 
 
 def _require_proxies(seen: Seen) -> None:

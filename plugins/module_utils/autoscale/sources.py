@@ -25,15 +25,29 @@ from urllib.parse import urlencode
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, ScalingError
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import SECRET_LENGTH
 
 Options = t.Mapping[str, t.Any]
 #: which option says what kind of source it is
 KINDS = ("redis_list", "command", "prometheus")
 TIMEOUT, MAX_AGE = 2.0, 120.0
+#: the most seconds that a timeout may be
+LONGEST = 3600.0
 #: options that are part of what a source is logged in with
 SECRETS = ("token", "username", "password")
 #: seconds beyond its time limit that a source has to say what came of it, and those that a command in an instance needs besides
 GRACE, IN_INSTANCE = 1.0, 12.0
+#: bytes of what a command prints that are read, and of its errors
+MOST, MOST_ERRORS = 65536, 4096
+#: runs a command, ends with its code, and lets no more through than is read. Who prints on gets SIGPIPE, as in any pipe; the rest of the
+#: errors is dropped. 3 is where the output goes, 4 takes the code, and 5 leads the output past the errors.
+BOUNDED = f"""exec 3>&1
+code=$({{
+    {{ {{ env "$@" 3>&- 4>&- 5>&-; echo $? >&4; }} 2>&1 >&5 | {{ head -c {MOST_ERRORS} >&2; cat >/dev/null; }}; }} 5>&1 |
+        head -c {MOST + 1} >&3
+}} 4>&1)
+exit "$code"
+"""
 
 
 class Connection(t.Protocol):
@@ -58,7 +72,7 @@ class Reading:
 def read_all(lxd: Connection, sources: t.Sequence[Options], now: float) -> list[dict[str, t.Any]]:
     """Ask all sources at once; one ``{"name", "value", "time", "why"}`` for each, value None where it is unknown.
 
-    :raises InvalidInput: a source without a name, of no kind or of two, or two of one name
+    :raises InvalidInput: what :func:`check` refuses; whatever else is wrong with a source makes its value unknown
     """
     check(sources)
     asked = [_Asked(lxd, source, now) for source in sources]
@@ -71,23 +85,17 @@ class _Asked:
     def __init__(self, lxd: Connection, source: Options, now: float) -> None:
         self._source = source
         self._said: list[dict[str, t.Any]] = []
-        self._mistake: list[Exception] = []
         self._until = time.monotonic() + _timeout(source) + (IN_INSTANCE if _instance(source) else 0.0) + GRACE
         # Nobody waits for it when the run ends.
         self._thread = threading.Thread(target=self._ask, args=(lxd, now), daemon=True)
         self._thread.start()
 
     def _ask(self, lxd: Connection, now: float) -> None:
-        try:
-            self._said.append(read(lxd, self._source, now))
-        except Exception as error:
-            self._mistake.append(error)
+        self._said.append(read(lxd, self._source, now))
 
     def answer(self) -> dict[str, t.Any]:
         """As :func:`read` gives it."""
         self._thread.join(max(self._until - time.monotonic(), 0.0))
-        for mistake in self._mistake:
-            raise mistake
         for said in self._said:
             return said
         return _unknown(self._source, f"it did not say all within {_timeout(self._source):g} s")
@@ -124,6 +132,16 @@ def _user_info(url: str) -> str:
     return inside + at
 
 
+def _without_secrets(text: str, source: Options) -> str:
+    """The text without what the source is logged in with, also where it is not in a URL."""
+    options: Options = source[_kind(source)]
+    environment = (str(value) for value in (options.get("environment") or {}).values())
+    secrets = {_plain(options, "password"), _plain(options, "token"), *(value for value in environment if len(value) >= SECRET_LENGTH)}
+    for secret in sorted(secrets - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _hidden(text, str(options.get("url") or ""))
+
+
 def _plain(options: Options, name: str) -> str:
     """A value without white space around it, such as the line break that a block scalar of YAML ends with."""
     return str(options.get(name) or "").strip()
@@ -137,7 +155,10 @@ def _unsendable(source: Options) -> list[str]:
 
 
 def check(sources: t.Sequence[Options]) -> None:
-    """Refuse sources that cannot be asked; raises InvalidInput with all that is wrong."""
+    """Refuse sources that cannot be asked, whatever answers; raises InvalidInput with all that is wrong.
+
+    Those are one without a name, of no kind or of two, two of one name, a command that cannot be started, and seconds that are none.
+    """
     wrong = []
     names = [str(source.get("name") or "") for source in sources]
     for source, name in zip(sources, names, strict=True):
@@ -147,8 +168,35 @@ def check(sources: t.Sequence[Options]) -> None:
         if len(kinds) != 1:
             wrong.append(f"source {name!r} has {' and '.join(kinds) or 'no kind'}; give exactly one of {', '.join(KINDS)}")
         wrong += [f"source {name!r} has a line break or another control character in {where}" for where in _unsendable(source)]
+        wrong += [f"source {name!r}: {words}" for words in (*_bad_seconds(source), *_bad_command(source.get("command") or {}))]
     if wrong:
         raise InvalidInput(f"gb_autoscale_sources: {'; '.join(wrong)}.")
+
+
+def _bad_seconds(source: Options) -> t.Iterator[str]:
+    for name, most, usual in (("timeout", LONGEST, TIMEOUT), ("max_age", math.inf, MAX_AGE)):
+        value = source.get(name)
+        bounds = f"above 0{f' and at most {most:g}' if most < math.inf else ''}"
+        if value is not None and not 0 < float(value) <= most:
+            yield f"{name} is {value}, it must be seconds {bounds}; without it they are {usual:g}"
+
+
+def _bad_command(options: Options) -> t.Iterator[str]:
+    """What cannot be started whatever is installed. What stands after a = in the environment may be secret and is not quoted."""
+    if not options:
+        return
+    argv = [str(word) for word in options.get("argv") or ()]
+    if not argv or not argv[0]:
+        yield f"command.argv is {argv}, it must begin with the program to run"
+    for word in argv:
+        if "\0" in word:
+            yield f"command.argv has a NUL in {word!r}, which no argument can have; remove it"
+    for name, value in (options.get("environment") or {}).items():
+        begin = str(name).partition("=")[0]
+        if not begin or begin != str(name) or "\0" in begin:
+            yield f"command.environment has a name that begins with {begin!r}; give one that is not empty, without = and NUL"
+        if "\0" in str(value):
+            yield f"command.environment has a NUL in the value of {begin!r}, which none can have; remove it"
 
 
 def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
@@ -163,6 +211,9 @@ def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
             raise Unknown(f"its value is {found.value!r}, which is no number from 0 up")
     except Unknown as error:
         return _unknown(source, str(error))
+    except Exception as error:
+        # One source must not end the tick, whatever it raises: a wrong path, a host that is no name, a mistake of our own.
+        return _unknown(source, _without_secrets(f"{type(error).__name__}: {error}", source))
     return {"name": str(source["name"]), "value": found.value, "time": found.time, "why": ""}
 
 
@@ -177,7 +228,9 @@ def _redis(_lxd: Connection, options: Options, timeout: float, now: float) -> Re
     user, password = _plain(options, "username"), _plain(options, "password")
     if password:
         commands.append(["AUTH", *([user] if user else []), password])
-    commands.append(["SELECT", str(options.get("db") or 0)])
+    if options.get("db"):
+        # A user who may read the list only may be allowed no other command.
+        commands.append(["SELECT", str(options["db"])])
     commands.append(["LLEN", str(options["list"])])
     try:
         with socket.create_connection((host, int(port)), timeout=timeout) as plain:
@@ -216,46 +269,52 @@ def _encoded(command: t.Sequence[str]) -> bytes:
 
 
 def _command(lxd: Connection, options: Options, timeout: float, now: float) -> Reading:
-    argv = [str(word) for word in options["argv"]]
-    if options.get("instance"):
-        out = _in_instance(lxd, str(options["instance"]), argv, timeout)
-    else:
-        out = _here(argv, {str(key): str(value) for key, value in (options.get("environment") or {}).items()}, timeout)
+    argv, instance = [str(word) for word in options["argv"]], str(options.get("instance") or "")
+    what = f"{argv[0]} in {instance}" if instance else argv[0]
+    bounded = ["sh", "-c", BOUNDED, "sh", *argv]
+    try:
+        if instance:
+            # The time limit is kept in the instance, where the command would otherwise go on.
+            code, out, err = lxd.execute(instance, ["timeout", "-k", "1", f"{timeout:g}", *bounded], timeout=timeout + 10)
+        else:
+            environment = {str(key): str(value) for key, value in (options.get("environment") or {}).items()}
+            code, out, err = _here(bounded, environment, timeout)
+    except subprocess.TimeoutExpired as error:
+        raise Unknown(f"{what} did not end within {timeout:g} s") from error
+    except OSError as error:
+        raise Unknown(f"{what} cannot be run: {error.strerror or error}") from error
+    except ScalingError as error:
+        raise Unknown(str(error)) from error
+    for broken, why in (
+        (len(out) > MOST, f"prints more than a number: over {MOST} bytes"),
+        (instance and code in (124, 137), f"did not end within {timeout:g} s"),
+        (code != 0, f"ended with {code}: {err.strip()[:200]}"),
+    ):
+        if broken:
+            raise Unknown(f"{what} {why}")
+    return Reading(_one_number(what, out), now)
+
+
+def _one_number(what: str, out: str) -> float:
+    """NaN where it is none or several; the digits of a number are not grouped, as Python would have it."""
     words = out.split()
     try:
-        return Reading(float(words[0]) if len(words) == 1 else math.nan, now)
+        return float(words[0].replace("_", "?")) if len(words) == 1 else math.nan
     except ValueError:
-        raise Unknown(f"{argv[0]} printed {out.strip()[:80]!r} and not one number") from None
+        raise Unknown(f"{what} printed {out.strip()[:80]!r} and not one number") from None
 
 
-def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> str:
+def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> tuple[int, str, str]:
     """In a session of its own: what a probe that hangs has started ends with it, instead of being left behind tick after tick."""
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
     given = {**os.environ, **environment}
-    try:
-        with subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True) as process:
-            try:
-                out, err = (said.decode(errors="replace") for said in process.communicate(timeout=timeout))
-            except subprocess.TimeoutExpired as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise Unknown(f"{argv[0]} did not end within {timeout:g} s") from error
-    except OSError as error:
-        raise Unknown(f"{argv[0]} cannot be run: {error.strerror or error}") from error
-    if process.returncode != 0:
-        raise Unknown(f"{argv[0]} ended with {process.returncode}: {err.strip()[:200]}")
-    return out
-
-
-def _in_instance(lxd: Connection, instance: str, argv: t.Sequence[str], timeout: float) -> str:
-    """The time limit is kept in the instance, where the command would otherwise go on."""
-    try:
-        code, out, err = lxd.execute(instance, ["timeout", "-k", "1", f"{timeout:g}", *argv], timeout=timeout + 10)
-    except ScalingError as error:
-        raise Unknown(str(error)) from error
-    if code != 0:
-        why = f"did not end within {timeout:g} s" if code in (124, 137) else f"ended with {code}: {err.strip()[:200]}"
-        raise Unknown(f"{argv[0]} in {instance} {why}")
-    return out
+    with subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+        try:
+            out, err = (said.decode(errors="replace") for said in process.communicate(timeout=timeout))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, out, err
 
 
 # --- a Prometheus query --------------------------------------------------------------------------------------------
@@ -274,8 +333,10 @@ def _prometheus(_lxd: Connection, options: Options, timeout: float, now: float) 
     except (ScalingError, ValueError) as error:
         raise Unknown(_unquotable(error, url) or _hidden(str(error), url)) from error
     try:
+        if answer.get("warnings"):
+            raise Unknown(f"Prometheus warns that its answer may not be whole: {_hidden(str(answer['warnings'][0])[:200], url)}")
         return _sample(answer["data"])
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
         raise Unknown(f"{_hidden(url, url)} answered something else than an instant query's result") from error
 
 

@@ -157,7 +157,9 @@ def _sample(data: t.Mapping[str, t.Any]) -> Sample:
 
 def _histogram(data: t.Mapping[str, t.Any]) -> Histogram:
     buckets = {str(bound): float(count) for bound, count in data["buckets"].items()}
-    return Histogram(float(data["time"]), number(data["started_at"]), buckets, float(data["count"]), float(data["sum"]))
+    return Histogram(
+        float(data["time"]), number(data["started_at"]), buckets, float(data["count"]), float(data["sum"]), number(data.get("since"))
+    )
 
 
 def _counters(data: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, Counter]:

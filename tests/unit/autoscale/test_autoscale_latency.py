@@ -27,8 +27,10 @@ def said(time: float, *counts: float, seconds: float = 0.0, **more: t.Any) -> di
     }
 
 
-def between(before: dict[str, t.Any] | None, now: dict[str, t.Any], statistic: str = "p95", proxies: int = 1) -> tuple[float | None, str]:
-    return response_time(histograms([before] if before else []), histograms([now]), proxies, statistic, 120)
+def between(
+    before: dict[str, t.Any] | None, now: dict[str, t.Any], statistic: str = "p95", proxies: int = 1, in_flight: int = 0
+) -> tuple[float | None, str]:
+    return response_time(histograms([before] if before else []), histograms([now]), proxies, statistic, 120, in_flight)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,42 @@ def test_the_percentile_of_what_came_since_the_last_tick(statistic: str, expecte
 
 def test_where_nobody_asked_nobody_waited() -> None:
     assert between(said(NOW - 30, 5, 5, 5), said(NOW, 5, 5, 5)) == (0.0, "")
+
+
+def test_while_requests_hang_nobody_knows_how_long_they_take() -> None:
+    waits = between(said(NOW - 30, 5, 5, 5), said(NOW, 5, 5, 5), in_flight=3)
+    assert waits == (None, "no request ended in the last 30 s, and 3 are in flight")
+    assert between(said(NOW - 30, 5, 5, 5), said(NOW, 6, 6, 6), in_flight=3)[0] == pytest.approx(95.0)
+
+
+@pytest.mark.parametrize(("counts", "action", "guards"), [((1, 2), "hold", ["unknown"]), ((0, 0), "in", []), ((None, 0), "in", [])])
+def test_it_holds_a_step_in_back_only_while_something_is_in_flight(counts: tuple[int | None, int], action: str, guards: list[str]) -> None:
+    settings = {"scale-enabled": True, "scale-rule-response-time": 500, "scale-rule-response-action": "up"}
+    remembered: dict[str, t.Any] = {}
+    upstreams = [{"address": f"10.87.0.{101 + slot}:8080", "in_flight": count, "healthy": True} for slot, count in enumerate(counts)]
+    for moment in (NOW, NOW + 30):
+        seen = {**proxy(5, moment, upstreams=upstreams), **said(moment, 5, 5, 5)}
+        done = tick(settings, [row(1), row(2)], [seen], remembered, moment, options={"stabilisation": 0})
+        remembered = json.loads(json.dumps(done.state.as_dict()))
+    assert (done.decision.action, [held.guard for held in done.decision.guards]) == (action, guards)
+    assert any("response time: no request ended" in note for note in done.notes) == bool(guards)
+
+
+def test_what_hangs_for_long_is_taken_for_websockets_and_lets_a_quiet_fleet_shrink() -> None:
+    settings = {"scale-enabled": True, "scale-rule-response-time": 500, "scale-rule-response-action": "up"}
+    remembered: dict[str, t.Any] = {}
+    upstreams = [{"address": f"10.87.0.{101 + slot}:8080", "in_flight": 2, "healthy": True} for slot in range(2)]
+    known = []
+    for number in range(8):
+        moment = NOW + 30 * number
+        # The last request ends with the third look; the fleet has none but websockets then.
+        ended = min(number, 2) + 5
+        seen = {**proxy(5, moment, upstreams=upstreams), **said(moment, ended, ended, ended)}
+        done = tick(settings, [row(1), row(2)], [seen], remembered, moment, options={"stabilisation": 0})
+        remembered = json.loads(json.dumps(done.state.as_dict()))
+        known.append(not any("response time" in note for note in done.notes))
+    assert known == [False, True, True, False, False, False, True, True]
+    assert done.decision.action == "in"
 
 
 @pytest.mark.parametrize(

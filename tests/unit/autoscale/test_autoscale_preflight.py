@@ -38,8 +38,10 @@ def test_the_policy_is_made_as_a_tick_makes_it() -> None:
         ({}, {}, [{"name": "tokens"}], "source 'tokens' has no kind; give exactly one of redis_list, command, prometheus"),
         ({}, {}, [{**TOKENS_SOURCE, "timeout": "soon"}], "gb_autoscale_sources: argument 'timeout' is of type str"),
         ({}, {}, [{"name": "tokens", "prometheus": {"url": "http://127.0.0.1:9090"}}], "missing required arguments: query"),
+        ({}, {}, [{"name": "tokens", "command": {"argv": []}}], "source 'tokens': command.argv is [], it must begin with the program"),
+        ({}, {}, [{**TOKENS_SOURCE, "timeout": "-1"}], "source 'tokens': timeout is -1.0, it must be seconds above 0"),
     ],
-    ids=["a metric", "a queue", "levels", "an option", "no kind", "a type", "no query"],
+    ids=["a metric", "a queue", "levels", "an option", "no kind", "a type", "no query", "no program", "no time"],
 )
 def test_what_a_tick_would_refuse_is_refused(
     settings: dict[str, t.Any], options: dict[str, t.Any], sources: list[dict[str, t.Any]], words: str

@@ -18,9 +18,10 @@ from fleet_world import START, World, job, ports
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import settings_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held, text_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History, Policy
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Run, run
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.prometheus import samples
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
 
@@ -697,6 +698,89 @@ def test_log_and_metrics_tell_what_pause_and_pin_are_in_force(
     go(world, options=options, decision_log=str(log), textfile=str(metrics))
     assert json.loads(log.read_text(encoding="utf-8"))["controls"] == in_force
     assert (f'direction="in"}} {0 if in_force["pause"] is None else 1}') in metrics.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("cut", [b"", b'{"time": 1}\n', b'{"time":17'])
+def test_a_line_of_the_log_stands_alone_whatever_was_cut_off_before_it(tmp_path: pathlib.Path, cut: bytes) -> None:
+    log = tmp_path / "decisions.jsonl"
+    log.write_bytes(cut)
+    world = World()
+    world.fleet(1)
+    for _ in range(2):
+        go(world, decision_log=str(log))
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert lines[:-2] == cut.decode().splitlines()
+    assert [json.loads(line)["holder"] for line in lines[-2:]] == ["run-1"] * 2
+
+
+COUNTED = 'generalbots_autoscaler_errors_total{project="gb",kind="source"} 7\n'
+
+
+@pytest.mark.parametrize(
+    ("damaged", "counted"),
+    [(b"\xff\xfe", 0), (b"node_x abc\n" + COUNTED.encode(), 7), (COUNTED.encode() + b"\xff\n", 7), (COUNTED.encode()[:-9], 0)],
+    ids=["no text", "a line that is no sample", "a line that is no text", "cut off"],
+)
+def test_metrics_go_on_from_what_can_be_read_of_a_damaged_file(tmp_path: pathlib.Path, damaged: bytes, counted: int) -> None:
+    metrics = tmp_path / "gb.prom"
+    metrics.write_bytes(damaged)
+    world = World()
+    world.fleet(1)
+    go(world, textfile=str(metrics))
+    assert COUNTED.replace("7", str(counted)) in metrics.read_text(encoding="utf-8")
+
+
+def test_a_label_may_hold_any_break_but_a_line_feed() -> None:
+    held = "a\u2028b\x0bc\x85d\re"
+    assert list(samples(f'x{{y="{held}"}} 1\nx 2\n')) == [("x", {"y": held}, 1.0), ("x", {}, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("direction", "options"), [("out", {}), ("out", {"cooldown_out": 300}), ("in", {"cooldown_in": 300}), ("in", {"stabilisation": 300})]
+)
+def test_a_forced_run_puts_every_cooldown_aside(direction: str, options: dict[str, t.Any]) -> None:
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-1": 0, "botserver-2": 0}
+    memory = text_of(State(history=History(last_out=START - 5) if direction == "out" else History(last_in=START - 5)))
+    world.objects["profiles/gb-autoscale"] = {"name": "gb-autoscale", "config": {"user.gb.autoscale": memory}}
+    cpu = "99" if direction == "out" else "1"
+    measured = [{"name": name, "command": {"argv": ["printf", value]}} for name, value in (("cpu", cpu), ("requests", "1"))]
+    given: dict[str, t.Any] = {"check": True, "sources": measured, "options": options}
+    assert go(world, **given, force=True)["decision"]["action"] == direction
+    if options:
+        assert go(world, **given)["decision"]["action"] == "hold"
+
+
+def raising(error: Exception) -> t.Any:
+    """What raises it, whatever it is given."""
+
+    def call(*_args: t.Any) -> t.NoReturn:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("ended", ["before it is connected", "before the lock", "by a mistake of our own"])
+def test_a_run_that_ends_before_it_decides_is_told_as_well(tmp_path: pathlib.Path, ended: str) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    world = World()
+    wanted, connect = job(world, decision_log=str(log), textfile=str(metrics)), lambda: world
+    kind, words = "engine", "connection refused"
+    if ended == "before it is connected":
+        connect = raising(Unreachable("LXD does not answer at unix:/fake.socket: connection refused. Is its daemon running?"))
+    elif ended == "before the lock":
+        world.gone_at = 0
+    else:
+        wanted, kind, words = dataclasses.replace(wanted, settings=raising(TypeError("no mapping"))), "other", "TypeError: no mapping"
+    for check in (True, False):
+        assert not log.exists() and not metrics.exists()
+        with pytest.raises((Unreachable, TypeError)):
+            Run(connect, wanted, check, ports(world)).result()  # type: ignore[arg-type]
+    [line] = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert (line["action"], line["alert"], line["errors"]) == ("hold", True, {kind: 1})
+    assert words in line["notes"][0]
+    assert f'generalbots_autoscaler_errors_total{{project="gb",kind="{kind}"}} 1' in metrics.read_text(encoding="utf-8")
 
 
 def test_the_log_is_put_away_when_it_is_large(tmp_path: pathlib.Path) -> None:

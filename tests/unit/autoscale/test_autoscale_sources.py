@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import math
 import pathlib
 import socketserver
+import subprocess
 import sys
 import threading
 import time
@@ -70,13 +72,20 @@ def test_a_redis_list() -> None:
     assert got == [b"*3\r\n$4\r\nAUTH\r\n$2\r\ngb\r\n$3\r\np w\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n*2\r\n$4\r\nLLEN\r\n$4\r\njobs\r\n"]
 
 
+def test_nothing_but_the_length_is_asked_of_the_first_database() -> None:
+    got: list[bytes] = []
+    with served(redis([b":17\r\n"], got)) as port:
+        assert read({"redis_list": {"port": port, "list": "jobs", "db": 0}}) == (17.0, "")
+    assert got == [b"*2\r\n$4\r\nLLEN\r\n$4\r\njobs\r\n"]
+
+
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
-        ([b"-NOAUTH Authentication required.\r\n"], "Redis refused SELECT: NOAUTH Authentication required."),
-        ([b"+OK\r\n", b"-WRONGTYPE no list\r\n"], "Redis refused LLEN: WRONGTYPE no list"),
-        ([b"+OK\r\n", b"$2\r\n"], "which is no length"),
-        ([b"+OK\r\n", b":many\r\n"], "which is no length"),
+        ([b"-NOAUTH Authentication required.\r\n"], "Redis refused LLEN: NOAUTH Authentication required."),
+        ([b"-WRONGTYPE no list\r\n"], "Redis refused LLEN: WRONGTYPE no list"),
+        ([b"$2\r\n"], "which is no length"),
+        ([b":many\r\n"], "which is no length"),
         ([], "it closed the connection"),
     ],
 )
@@ -87,7 +96,7 @@ def test_a_redis_that_does_not_say(answers: list[bytes], why: str) -> None:
 
 
 def test_a_redis_that_hangs_or_is_not_there() -> None:
-    with served(redis([b"+OK\r\n", b":1\r\n"], [], wait=2)) as port:
+    with served(redis([b":1\r\n"], [], wait=2)) as port:
         begun = time.monotonic()
         value, said = read({"redis_list": {"port": port, "list": "jobs"}, "timeout": 0.2})
         assert value is None and "gave no answer within 0.2 s" in said and time.monotonic() - begun < 1.5
@@ -111,6 +120,7 @@ def test_a_command() -> None:
     ("code", "why"),
     [
         ("print('many')", "printed 'many' and not one number"),
+        ("print('1_000')", "printed '1_000' and not one number"),
         ("print(1, 2)", "which is no number from 0 up"),
         ("print(-1)", "its value is -1.0, which is no number from 0 up"),
         ("print('nan')", "no number from 0 up"),
@@ -128,7 +138,7 @@ def test_a_command_that_hangs_or_is_none() -> None:
     value, said = read(python("input(open('/dev/zero').read(1) and __import__('time').sleep(30))", timeout=0.5))
     assert value is None and "did not end within 0.5 s" in said
     value, said = read({"command": {"argv": ["/no/such/program"]}})
-    assert value is None and "cannot be run: No such file or directory" in said
+    assert value is None and "/no/such/program ended with 127: " in said and "No such file or directory" in said
 
 
 def test_what_a_command_that_hangs_has_started_ends_with_it(tmp_path: pathlib.Path) -> None:
@@ -145,6 +155,47 @@ def test_what_a_command_that_hangs_has_started_ends_with_it(tmp_path: pathlib.Pa
             return "Z"
 
     wait_for("what it started to end", state, lambda seen: seen in "ZX", timeout=10, interval=0.05)
+
+
+class Here(NoLxd):
+    """An instance of which every command is run here."""
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 60.0) -> tuple[int, str, str]:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=timeout)
+        return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("instance", [None, "redis-1"], ids=["here", "in an instance"])
+@pytest.mark.parametrize(
+    ("argv", "value", "why"),
+    [
+        (["yes"], None, "prints more than a number: over 65536 bytes"),
+        (["sh", "-c", "yes >&2"], None, "did not end within 1 s"),
+        (["sh", "-c", "yes | head -c 200000 >&2; echo 7"], 7.0, ""),
+        (["sh", "-c", "echo 7; echo bad >&2; exit 3"], None, "ended with 3: bad"),
+        (["echo", "a b"], None, "which is no number from 0 up"),
+        (["printf", "%s", "5"], 5.0, ""),
+    ],
+)
+def test_a_command_that_prints_without_end_is_not_heard_to_the_end(
+    argv: list[str], value: float | None, why: str, instance: str | None
+) -> None:
+    found, said = read({"command": {"argv": argv, "instance": instance}, "timeout": 1}, Here())
+    assert (found, why in said) == (value, True)
+    assert len(said) < 400
+
+
+def test_no_more_of_it_is_held_than_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, communicate = [], subprocess.Popen.communicate
+
+    def weighed(process: t.Any, *_args: t.Any, **more: t.Any) -> tuple[bytes, bytes]:
+        held.append(communicate(process, **more))
+        return held[-1]
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", weighed)
+    read({"command": {"argv": ["yes"]}})
+    read({"command": {"argv": ["sh", "-c", "yes | head -c 200000 >&2"]}})
+    assert [(len(out), len(err)) for out, err in held] == [(65537, 0), (0, 4096)]
 
 
 class Instance:
@@ -165,7 +216,7 @@ def test_a_command_in_an_instance_ends_there_in_time() -> None:
     source = {"command": {"argv": ["depth"], "instance": "redis-1"}, "timeout": 3}
     there = Instance((0, "7\n", ""))
     assert read(source, there) == (7.0, "")
-    assert there.argv == ["redis-1", "timeout", "-k", "1", "3", "depth"]
+    assert there.argv[:5] == ["redis-1", "timeout", "-k", "1", "3"] and there.argv[-1] == "depth"
     assert "did not end within 3 s" in read(source, Instance((124, "", "")))[1]
     assert "ended with 2: no list" in read(source, Instance((2, "", "no list\n")))[1]
     assert "redis-1 is gone" in read(source, Instance(Unreachable("redis-1 is gone")))[1]
@@ -194,7 +245,14 @@ def result(kind: str, value: t.Any) -> dict[str, t.Any]:
     return {"status": "success", "data": {"resultType": kind, "result": value}}
 
 
-@pytest.mark.parametrize("answer", [result("scalar", [NOW, "12"]), result("vector", [{"metric": {}, "value": [NOW - 60, "12"]}])])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        result("scalar", [NOW, "12"]),
+        result("vector", [{"metric": {}, "value": [NOW - 60, "12"]}]),
+        result("scalar", [NOW, "12"]) | {"warnings": [], "infos": ["it may be no counter"]},
+    ],
+)
 def test_a_prometheus_query(answer: t.Any) -> None:
     got: list[tuple[str, str]] = []
     with served(prometheus(answer, got)) as port:
@@ -211,6 +269,8 @@ def test_a_prometheus_query(answer: t.Any) -> None:
         (result("scalar", [NOW - 300, "12"]), 200, "its last value is 300 s old, more than 120 s"),
         (result("scalar", [NOW, "NaN"]), 200, "no number from 0 up"),
         ({"data": 1}, 200, "answered something else than an instant query's result"),
+        ([1], 200, "answered something else than an instant query's result"),
+        (result("scalar", [NOW, "12"]) | {"warnings": ["a store is down"]}, 200, "may not be whole: a store is down"),
         ({"error": "bad_data"}, 400, "400"),
     ],
 )
@@ -230,7 +290,7 @@ def test_white_space_around_a_secret_is_no_part_of_it() -> None:
         assert read({"prometheus": {**plain, "token": "\n"}}) == (12.0, "")
     assert [said for _path, said in got] == ["Bearer t0", "Basic Z2I6cCB3", ""]
     asked: list[bytes] = []
-    with served(redis([b"+OK\r\n", b"+OK\r\n", b":17\r\n"], asked)) as port:
+    with served(redis([b"+OK\r\n", b":17\r\n"], asked)) as port:
         assert read({"redis_list": {"port": port, "list": "jobs", "username": "gb\n", "password": "pw\n"}}) == (17.0, "")
     assert asked[0].startswith(b"*3\r\n$4\r\nAUTH\r\n$2\r\ngb\r\n$2\r\npw\r\n")
 
@@ -303,9 +363,28 @@ def test_one_that_answers_bit_by_bit_is_not_waited_for(kind: str) -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_a_mistake_of_our_own_is_not_taken_for_an_unknown_value() -> None:
-    with pytest.raises(AssertionError, match="in botserver-1"):
-        read({"command": {"argv": ["true"], "instance": "botserver-1"}})
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ({"command": {"argv": ["true"], "instance": "botserver-1"}}, "the command: AssertionError: ['timeout'"),
+        ({"redis_list": {"host": "redis..internal", "list": "jobs"}}, "the Redis list: UnicodeError: "),
+        ({"prometheus": {"url": "https://127.0.0.1:9", "query": "x", "ca_cert": "/no/such/ca"}}, "invalid path: /no/such/ca"),
+    ],
+    ids=["a mistake of our own", "no host name", "no certificate"],
+)
+def test_one_that_raises_whatever_it_may_is_unknown_and_the_others_are_read(source: dict[str, t.Any], why: str) -> None:
+    broken, whole = sources.read_all(NoLxd(), [{"name": "queue", **source}, {"name": "other", **python("print(3)")}], NOW)
+    assert broken["value"] is None and why in broken["why"]
+    assert (whole["value"], whole["why"]) == (3.0, "")
+
+
+def test_what_is_raised_is_told_without_secrets() -> None:
+    class Broken(NoLxd):
+        def execute(self, *_args: t.Any, **_more: t.Any) -> t.NoReturn:
+            raise TypeError("it was given hunter22 and 3 for http://gb:swordfish@queue/x")
+
+    source = {"command": {"argv": ["x"], "instance": "a", "environment": {"KEY": "hunter22", "DEPTH": 3}}}
+    assert read(source, Broken()) == (None, "the command: TypeError: it was given *** and 3 for http://***@queue/x")
 
 
 def test_all_are_asked_at_once() -> None:
@@ -323,9 +402,26 @@ def test_all_are_asked_at_once() -> None:
         ([{"name": "a", "command": {"argv": ["x"]}, "redis_list": {"list": "y"}}], "source 'a' has redis_list and command"),
         ([{"name": "", "command": {"argv": ["x"]}}], "a source is named ''"),
         ([{"name": "a", "command": {"argv": ["x"]}}] * 2, "every source has a name of its own"),
+        ([{"name": "a", "command": {"argv": []}}], "source 'a': command.argv is [], it must begin with the program to run"),
+        ([{"name": "a", "command": {"argv": ["", "x"]}}], "command.argv is ['', 'x'], it must begin with the program"),
+        ([{"name": "a", "command": {"argv": ["x", "y\0z"]}}], r"command.argv has a NUL in 'y\x00z', which no argument can have; remove it"),
+        (
+            [{"name": "a", "command": {"argv": ["x"], "environment": {"A=s3cret": 1}}}],
+            "environment has a name that begins with 'A'; give one",
+        ),
+        ([{"name": "a", "command": {"argv": ["x"], "environment": {"": 1}}}], "environment has a name that begins with ''"),
+        ([{"name": "a", "command": {"argv": ["x"], "environment": {"A": "s3cret\0"}}}], "has a NUL in the value of 'A', which none can"),
+        ([{"name": "a", "command": {"argv": ["x"]}, "timeout": -1.0}], "timeout is -1.0, it must be seconds above 0 and at most 3600;"),
+        ([{"name": "a", "command": {"argv": ["x"]}, "timeout": 0.0}], "timeout is 0.0, it must be seconds above 0"),
+        ([{"name": "a", "command": {"argv": ["x"]}, "timeout": math.inf}], "timeout is inf, it must be seconds above 0"),
+        (
+            [{"name": "a", "command": {"argv": ["x"]}, "max_age": 0.0}],
+            "max_age is 0.0, it must be seconds above 0; without it",
+        ),
+        ([{"name": "a", "command": {"argv": ["x"]}, "max_age": math.nan}], "max_age is nan, it must be seconds above 0"),
     ],
 )
 def test_sources_that_cannot_be_asked_are_refused_before_anything(wrong: list[dict[str, t.Any]], why: str) -> None:
     with pytest.raises(InvalidInput, match="gb_autoscale_sources") as caught:
         sources.read_all(NoLxd(), wrong, NOW)
-    assert why in str(caught.value)
+    assert why in str(caught.value) and "s3cret" not in str(caught.value)
