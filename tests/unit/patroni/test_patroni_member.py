@@ -15,10 +15,12 @@ import pytest
 from ansible_collections.generalbots.scaling.plugins.module_utils.etcd.client import Etcd
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.member import (
     Data,
+    Database,
     Expected,
     Store,
     problems,
     read_data,
+    read_others,
     read_store,
 )
 
@@ -70,6 +72,59 @@ def test_what_goes_together_is_let_through() -> None:
 def test_what_does_not_go_together_is_said(data: Data, store: Store, said: str) -> None:
     [problem] = problems(data, store, EXPECTED, FOLDER)
     assert said in problem
+
+
+OLD = Database("/pg/13/main", "13", "71")
+NOTHING = Data("absent", free_mib=9999)
+
+
+@pytest.mark.parametrize(
+    ("data", "store", "other"),
+    [
+        (NOTHING, Store("71"), OLD),
+        (Data("empty", free_mib=9999), Store("71"), OLD),
+        (NOTHING, Store(), Database("/pg/13/main", "13", "71", configured=True)),
+        (NOTHING, Store("71"), Database("/pg/13/main", "13", "", configured=True)),
+    ],
+)  # fmt: skip
+def test_the_clusters_database_of_another_version_is_seen_where_it_lies(data: Data, store: Store, other: Database) -> None:
+    [problem] = problems(data, store, EXPECTED, "/pg/15/main", [other])
+    assert "/pg/13/main holds a database of PostgreSQL 13, and postgres_version is 15" in problem
+    assert "Set postgres_version to 13 again" in problem
+
+
+def test_a_foreign_database_in_the_new_folder_hides_the_clusters_not() -> None:
+    version, origin = problems(Data("cluster", "15", "9", 9999), Store("71"), EXPECTED, "/pg/15/main", [OLD])
+    assert "/pg/13/main holds a database of PostgreSQL 13" in version
+    assert "another origin" in origin
+
+
+@pytest.mark.parametrize(
+    ("data", "store", "other"),
+    [
+        (NOTHING, Store("72"), OLD),  # Debian's own, or what another cluster left
+        (NOTHING, Store("72"), Database("/pg/13/main", "13", "71", configured=True)),  # upgraded by hand on another member
+        (NOTHING, Store(), OLD),
+        (GOOD, Store("71"), OLD),
+        (GOOD, Store(), Database("/pg/13/main", "13", "70", configured=True)),  # upgraded by hand here
+        (NOTHING, Store("71"), Database("/copy/main", "15", "71")),
+    ],
+)  # fmt: skip
+def test_a_database_beside_it_that_is_not_the_clusters_is_no_problem(data: Data, store: Store, other: Database) -> None:
+    assert problems(data, store, EXPECTED, "/pg/15/main", [other]) == []
+
+
+def test_databases_beside_the_data_directory_are_found(tmp_path: pathlib.Path) -> None:
+    database(tmp_path / "13" / "main", "13", 71)
+    database(tmp_path / "15" / "main", "15", 72)
+    database(tmp_path / "elsewhere", "14", 73)
+    (tmp_path / "16" / "main").mkdir(parents=True)
+    config = tmp_path / "config.yml"
+    expected = str(tmp_path / "15" / "main")
+    old = Database(str(tmp_path / "13" / "main"), "13", "71")
+    assert read_others(expected, str(config)) == [old]
+    config.write_text(f"name: a\npostgresql:\n  data_dir: '{tmp_path}/elsewhere'\n  bin_dir: /usr\n")
+    assert read_others(expected, str(config)) == [old, Database(str(tmp_path / "elsewhere"), "14", "73", configured=True)]
 
 
 class Keys(Etcd):
