@@ -60,6 +60,7 @@ options:
     description:
       - With V(pending), members that wait for a restart of PostgreSQL are restarted, one at a time. Standbys come first, and the primary
         comes first where a setting becomes smaller that standbys must not have smaller.
+      - With V(never), who waits for one is only told (RV(pending_restart)), and is no problem.
     type: str
     choices: [never, pending]
     default: never
@@ -82,7 +83,8 @@ options:
   wait:
     description:
       - V(healthy) first waits for a leader and for O(members) members, and at the end until there is one leader, every standby streams on
-        its timeline and is no more than O(maximum_lag) behind, O(synchronous) of them are synchronous, and nobody waits for a restart.
+        its timeline and is no more than O(maximum_lag) behind, O(synchronous) of them are synchronous, and, with O(restart=pending),
+        nobody waits for a restart.
       - In check mode nothing is waited for.
     type: str
     choices: [none, healthy]
@@ -163,6 +165,7 @@ problems:
   returned: always
 """
 
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -203,8 +206,9 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
         members=params["members"],
     )
     repair = params["reinitialize_after"] if params["reinitialize"] == "broken" else None
+    need = dataclasses.replace(need_of(params), restarted=wanted.restart)
     manner = Manner(not module.check_mode, params["wait"] == "healthy", repair)
-    return manage(Cluster(connect(params), params["scope"], params["wait_timeout"]), wanted, need_of(params), manner)
+    return manage(Cluster(connect(params), params["scope"], params["wait_timeout"]), wanted, need, manner)
 
 
 def main() -> None:

@@ -66,3 +66,13 @@ def test_repairs_and_restarts_are_asked_for(capsys: pytest.CaptureFixture[str]) 
         told = call(capsys, patroni_cluster, fake, check=True, restart="pending", reinitialize="broken", reinitialize_after=0)
     assert left["actions"] == []
     assert [action.split(":")[0] for action in told["actions"]] == ["reinitialize pg-3", "restart pg-2"]
+
+
+@pytest.mark.parametrize("restart", ["never", "pending"])
+def test_a_pending_restart_is_waited_for_only_where_it_is_wanted(capsys: pytest.CaptureFixture[str], restart: str) -> None:
+    with fake_cluster() as fake:
+        fake.members["pg-1"].pending = True
+        told = call(capsys, patroni_cluster, fake, restart=restart, wait_timeout=1)
+        left = ["pg-1"] if restart == "never" else []
+    assert "failed" not in told
+    assert (told["pending_restart"], told["problems"]) == (left, [])
