@@ -24,7 +24,9 @@ extends_documentation_fragment:
   - generalbots.scaling.attributes.actiongroup_scaling
 attributes:
   check_mode:
-    support: full
+    support: partial
+    details:
+      - Restarts for parameters of extensions are not foreseen. Only members that have read such a parameter know that it needs one.
   diff_mode:
     support: full
   idempotent:
@@ -134,7 +136,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be done, in order.
+  description: What was done, or in check mode would be done, in order. Restarts are those that were made.
   type: list
   elements: str
   returned: always

@@ -82,7 +82,7 @@ def manage(cluster: Cluster, wanted: Wanted, need: Need, manner: Manner) -> Json
     broken = lasting(cluster, view, manner.repair) if manner.repair is not None else []
     steps = plan(wanted, view, broken)
     if manner.act and steps.changed:
-        run(cluster, wanted, steps)
+        steps.actions = run(cluster, wanted, steps)
         view = cluster.look()
     if waits:
         view = cluster.healthy(need)

@@ -13,7 +13,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.client
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import paths
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.health import Need, broken, problems
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import Member, View, observe
-from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted, patch_for, restart_order
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted, patch_for, restart_order, restart_step
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
 
@@ -104,9 +104,12 @@ def lasting(cluster: Cluster, view: View, patience: float) -> list[str]:
     return sorted(names)
 
 
-def run(cluster: Cluster, wanted: Wanted, steps: Plan) -> None:
+def run(cluster: Cluster, wanted: Wanted, steps: Plan) -> list[Action]:
     """Take the steps in their order.
 
+    Whether a parameter needs a restart is known to the members alone, when they have read it: an extension may have made it.
+
+    :returns: the steps that were taken; among the restarts there may be others than planned
     :raises ScalingError: a step failed; what came before it is done
     """
     for step in steps.actions:
@@ -118,9 +121,11 @@ def run(cluster: Cluster, wanted: Wanted, steps: Plan) -> None:
             _reinitialize(cluster, step.target)
         elif step.verb in ("switch over", "fail over"):
             _lead(cluster, step)
-    restarts = [step for step in steps.actions if step.verb == "restart"]
-    if restarts:
-        _restart(cluster, primary_first=bool(restarts[0].detail["primary_first"]))
+    taken = [step for step in steps.actions if step.verb != "restart"]
+    if not wanted.restart or not any(step.verb in ("configure", "restart") for step in steps.actions):
+        return taken
+    primary_first = any(step.detail["primary_first"] for step in steps.actions if step.verb == "configure")
+    return taken + [restart_step(name) for name in _restart(cluster, primary_first)]
 
 
 def _configure(cluster: Cluster, wanted: Wanted, step: Action) -> None:
@@ -216,18 +221,21 @@ def _other_leader(view: View, candidate: str, was: str | None) -> list[str]:
     return [] if leader.name == candidate and leader.well else [f"{leader.name} leads, {leader.state}"]
 
 
-def _restart(cluster: Cluster, primary_first: bool) -> None:
-    """Restart who waits for it, one at a time; the next only when the one before follows again."""
+def _restart(cluster: Cluster, primary_first: bool) -> list[str]:
+    """Restart who waits for it, one at a time; the next only when the one before follows again. Returns whom, in order."""
+    done: list[str] = []
     for _round in range(_ROUNDS):
         due = restart_order((member for member in cluster.look().members if member.pending_restart), primary_first)
         if not due:
-            return
+            return done
         for member in due:
             if cluster.patroni.restart(member.url, cluster.timeout):
+                done.append(member.name)
                 _back(cluster, member)
     left = [member.name for member in cluster.look().members if member.pending_restart]
     if left:
         raise ScalingError(f"{', '.join(left)} still need a restart after {_ROUNDS} of them. {_HINT}")
+    return done
 
 
 def _back(cluster: Cluster, before: Member) -> None:

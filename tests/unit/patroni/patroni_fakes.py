@@ -15,7 +15,6 @@ import threading
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.client import Access, Patroni
-from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import NEED_RESTART
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.run import Cluster
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
@@ -51,7 +50,10 @@ class FakeMember:
 
 
 class FakeCluster:
-    """The cluster as its REST APIs tell of it. ``writes`` remembers changes that were taken, ``unexpected`` everything we may not ask."""
+    """The cluster as its REST APIs tell of it. ``writes`` remembers changes that were taken, ``unexpected`` everything we may not ask.
+
+    ``postmaster`` names the parameters for which members want a restart.
+    """
 
     def __init__(self, names: t.Sequence[str], version: str = "3.0.2", config: Json | None = None) -> None:
         self.members = {name: FakeMember(name) for name in names}
@@ -62,6 +64,7 @@ class FakeCluster:
         self.sync: set[str] = set(names[1:2])
         self.writes: list[tuple[str, str, Json]] = []
         self.unexpected: list[str] = []
+        self.postmaster = {"max_connections"}
         self.conflicts = 0
         self.lands_on = ""
         self.answers: dict[str, tuple[int, str]] = {}
@@ -177,7 +180,7 @@ class FakeCluster:
             return 409, ""
         parameters = (body.get("postgresql") or {}).get("parameters") or {}
         for member in self.members.values():
-            member.pending = member.pending or bool(set(parameters) & NEED_RESTART)
+            member.pending = member.pending or bool(set(parameters) & self.postmaster)
         self.config = _merge(self.config, body)
         return 200, json.dumps(self.config)
 

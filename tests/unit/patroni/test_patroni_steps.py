@@ -216,6 +216,32 @@ def test_only_who_waits_for_it_is_restarted() -> None:
     assert result["diff"]["before"] == {"pending_restart": ["pg-3"]}
 
 
+EXTENSION = tuned(**{"pg_stat_statements.max": 9000})
+
+
+def test_a_restart_that_only_the_members_know_of_is_made_in_the_same_run() -> None:
+    with fake_cluster(config=PARAMETERS) as fake:
+        fake.postmaster = {"pg_stat_statements.max"}
+        result = bring(fake, Wanted(config=EXTENSION, restart=True))
+    assert restarted(fake) == ["pg-2", "pg-3", "pg-1"]
+    assert result["actions"][1:] == [f"restart {name}: a setting needs it" for name in ("pg-2", "pg-3", "pg-1")]
+    assert result["pending_restart"] == []
+
+
+def test_such_a_restart_too_begins_with_the_primary_where_a_setting_shrinks() -> None:
+    with fake_cluster(config=PARAMETERS) as fake:
+        fake.postmaster = {"pg_stat_statements.max"}
+        bring(fake, Wanted(config=tuned(max_connections=50, **{"pg_stat_statements.max": 9000}), restart=True))
+    assert restarted(fake) == ["pg-1", "pg-2", "pg-3"]
+
+
+def test_a_restart_that_was_foreseen_and_that_nobody_needs_is_not_told_as_made() -> None:
+    with fake_cluster(config=PARAMETERS) as fake:
+        fake.postmaster = set()
+        result = bring(fake, Wanted(config=tuned(max_connections=200), restart=True))
+    assert (restarted(fake), result["actions"]) == ([], ["configure the cluster: postgresql.parameters.max_connections"])
+
+
 def test_without_being_asked_nobody_is_restarted_and_the_wait_says_so() -> None:
     with fake_cluster(config=PARAMETERS) as fake, pytest.raises(WaitTimeout, match="pg-1 waits for a restart"):
         bring(fake, Wanted(config=tuned(max_connections=200)))
