@@ -224,23 +224,28 @@ def _other_leader(view: View, candidate: str, was: str | None) -> list[str]:
 def _restart(cluster: Cluster, primary_first: bool) -> list[str]:
     """Restart who waits for it, one at a time; the next only when the one before follows again. Returns whom, in order."""
     done: list[str] = []
+    view = cluster.look()
+    count = len(view.members)
     for _round in range(_ROUNDS):
-        due = restart_order((member for member in cluster.look().members if member.pending_restart), primary_first)
+        due = restart_order((member for member in view.members if member.pending_restart), primary_first)
         if not due:
             return done
         for member in due:
             if cluster.patroni.restart(member.url, cluster.timeout):
                 done.append(member.name)
-                _back(cluster, member)
-    left = [member.name for member in cluster.look().members if member.pending_restart]
+                _back(cluster, member, count)
+        view = cluster.look()
+    left = [member.name for member in view.members if member.pending_restart]
     if left:
         raise ScalingError(f"{', '.join(left)} still need a restart after {_ROUNDS} of them. {_HINT}")
     return done
 
 
-def _back(cluster: Cluster, before: Member) -> None:
+def _back(cluster: Cluster, before: Member, count: int) -> None:
+    """Wait until the cluster is healthy with as many members as before the restarts: one that does not come back has no key any more."""
+
     def missing(view: View) -> list[str]:
-        return problems(view, Need(members=len(view.members), restarted=False))
+        return problems(view, Need(members=count, restarted=False))
 
     cluster.until(f"the cluster to be healthy after the restart of {before.name}", missing)
 

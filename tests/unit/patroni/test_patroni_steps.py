@@ -261,6 +261,19 @@ def test_the_next_is_not_restarted_before_the_one_before_follows() -> None:
     assert restarted(fake) == ["pg-2"]
 
 
+def test_a_member_that_is_gone_after_its_restart_is_missed() -> None:
+    class Vanishing(FakeCluster):
+        def _cluster(self, version: str) -> dict[str, t.Any]:
+            told = super()._cluster(version)
+            return {**told, "members": [one for one in told["members"] if one["name"] != "pg-2" or not restarted(self)]}
+
+    with fake_cluster(config=PARAMETERS) as fake:
+        fake.__class__ = Vanishing
+        with pytest.raises(WaitTimeout, match=r"healthy after the restart of pg-2; last seen: 2 of 3 members are there \(pg-1, pg-3\)"):
+            bring(fake, Wanted(config=tuned(max_connections=200), restart=True), need=Need(1))
+    assert restarted(fake) == ["pg-2"]
+
+
 def test_a_restart_that_nobody_needs_any_more_is_no_failure() -> None:
     class Forestalled(FakeCluster):
         def _restart(self, name: str, _body: dict[str, t.Any]) -> tuple[int, str]:
