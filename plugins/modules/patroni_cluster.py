@@ -43,6 +43,8 @@ options:
   config_state:
     description:
       - Whether O(config) is V(merged) into the running configuration, or is V(replaced) for it, which removes every other key.
+      - What was merged once and is not named any more stays. Of PostgreSQL's parameters it is told, as a warning and in
+        RV(leftover_parameters), if O(config) names any; one that is null in O(config) is removed.
     type: str
     choices: [merged, replaced]
     default: merged
@@ -141,6 +143,12 @@ actions:
   elements: str
   returned: always
   sample: ["configure the cluster: ttl", "switch over postgres-2: from postgres-1"]
+leftover_parameters:
+  description: Parameters of PostgreSQL that are set in the cluster and not named in O(config), where that names any.
+  type: list
+  elements: str
+  returned: always
+  sample: [log_min_duration_statement]
 leader:
   description: Name of the member that leads, null if none does.
   type: str
@@ -173,7 +181,15 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
-from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.manage import CONNECTION, HEALTH, Manner, connect, manage, need_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.manage import (
+    CONNECTION,
+    HEALTH,
+    Manner,
+    connect,
+    manage,
+    need_of,
+    warning_of,
+)
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.run import Cluster
 
@@ -210,7 +226,11 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     repair = params["reinitialize_after"] if params["reinitialize"] == "broken" else None
     need = dataclasses.replace(need_of(params), restarted=wanted.restart)
     manner = Manner(not module.check_mode, params["wait"] == "healthy", repair)
-    return manage(Cluster(connect(params), params["scope"], params["wait_timeout"]), wanted, need, manner)
+    result = manage(Cluster(connect(params), params["scope"], params["wait_timeout"]), wanted, need, manner)
+    warning = warning_of(result, params["scope"])
+    if warning:
+        module.warn(warning)
+    return result
 
 
 def main() -> None:

@@ -141,6 +141,14 @@ def changed_parameters(patch: Mapping, running: Mapping) -> dict[str, tuple[t.An
     return {name: (before.get(name), value) for name, value in change.items()}
 
 
+def leftover(wanted: Mapping, running: Mapping) -> list[str]:
+    """Parameters of PostgreSQL that are set and that ``wanted`` does not name, by name; none where it names no parameters at all."""
+    named = (wanted.get("postgresql") or {}).get("parameters") or {}
+    there = (running.get("postgresql") or {}).get("parameters") or {}
+    known = {name.lower() for name in named}
+    return sorted(name for name, value in there.items() if named and value is not None and name.lower() not in known)
+
+
 def lowers(changes: t.Mapping[str, tuple[t.Any, t.Any]]) -> bool:
     """Whether a parameter that standbys must not have smaller than the primary becomes smaller."""
     pairs = ((canonical(old), canonical(new)) for name, (old, new) in changes.items() if name in PRIMARY_FIRST_DOWN)
