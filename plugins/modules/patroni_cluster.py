@@ -17,6 +17,8 @@ description:
   - The configuration is compared as Patroni and PostgreSQL read it, so V("100") is V(100) and V(on) is V(true), and written with one
     request that holds the differences only.
   - The lead is never moved unless O(leader) asks for it. A run after a failover leaves it where it is.
+  - A member that was told to reload its configuration does so when its loop begins. A password that it refuses is therefore shown again for
+    C(loop_wait) and five seconds, at most O(wait_timeout).
   - Every step is read back from the cluster. What does not come about within O(wait_timeout) is an error that says what was there.
 extends_documentation_fragment:
   - generalbots.scaling.patroni

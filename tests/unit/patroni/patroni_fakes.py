@@ -52,7 +52,8 @@ class FakeMember:
 class FakeCluster:
     """The cluster as its REST APIs tell of it. ``writes`` remembers changes that were taken, ``unexpected`` everything we may not ask.
 
-    ``postmaster`` names the parameters for which members want a restart.
+    ``postmaster`` names the parameters for which members want a restart, ``reloads`` counts for each member the changes that it refuses yet
+    because it has not read the new password.
     """
 
     def __init__(self, names: t.Sequence[str], version: str = "3.0.2", config: Json | None = None) -> None:
@@ -65,6 +66,7 @@ class FakeCluster:
         self.writes: list[tuple[str, str, Json]] = []
         self.unexpected: list[str] = []
         self.postmaster = {"max_connections"}
+        self.reloads: dict[str, int] = {}
         self.conflicts = 0
         self.lands_on = ""
         self.answers: dict[str, tuple[int, str]] = {}
@@ -90,6 +92,9 @@ class FakeCluster:
                 return self._read(name, path)
             if authorization != "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode():
                 return 401, "no auth header received"
+            if self.reloads.get(name, 0):
+                self.reloads[name] -= 1
+                return 401, "not authenticated"
             if path in self.answers:
                 self.writes.append((name, path, json.loads(body)))
                 return self.answers[path]

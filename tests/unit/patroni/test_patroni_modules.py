@@ -47,7 +47,7 @@ def test_a_run_and_a_second_one(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_error_is_one_sentence_without_the_password(capsys: pytest.CaptureFixture[str]) -> None:
     with fake_cluster() as fake:
-        told = call(capsys, patroni_cluster, fake, password="not-this-one", pause=True)
+        told = call(capsys, patroni_cluster, fake, password="not-this-one", pause=True, wait_timeout=1)
     assert told["failed"] is True
     assert "the password of patroni is not the one" in told["msg"]
     assert "not-this-one" not in json.dumps(told)

@@ -345,6 +345,35 @@ def test_a_wrong_password_is_said_and_not_shown() -> None:
     assert "mistaken-password" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "call"),
+    [
+        (Wanted(config={"maximum_lag_on_failover": 5}), "/config"),
+        (Wanted(pause=True), "/config"),
+        (Wanted(leader="pg-2"), "/switchover"),
+        (Wanted(reinitialize=["pg-2"]), "/reinitialize"),
+        (Wanted(restart=True), "/restart"),
+    ],
+)  # fmt: skip
+def test_a_password_that_a_member_has_not_read_yet_is_shown_again(wanted: Wanted, call: str) -> None:
+    with fake_cluster() as fake:
+        fake.members["pg-2"].pending = wanted.restart
+        fake.reloads = {"pg-1": 8, "pg-2": 8}
+        bring(fake, wanted)
+    assert [path for _name, path, _body in fake.writes] == [call]
+
+
+@pytest.mark.parametrize(("loop_wait", "timeout", "least", "most"), [(1, 30, 6, 8), (10, 30, 15, 17), (10, 8, 8, 10)])
+def test_a_password_that_stays_refused_is_an_error_when_every_loop_has_begun(loop_wait: int, timeout: float, least: int, most: int) -> None:
+    with fake_cluster(config={"ttl": 30, "loop_wait": loop_wait}) as fake:
+        fake.reloads = {"pg-1": 1000}
+        cluster = reach(fake, timeout=timeout)
+        start = cluster.clock.now()
+        with pytest.raises(ApiError, match="the password of patroni is not the one that this member has"):
+            manage(cluster, Wanted(pause=True), Need(3), Manner(True, True))
+        assert least <= cluster.clock.now() - start <= most
+
+
 def test_strict_waits_for_the_members_that_shall_be_there() -> None:
     with fake_cluster("pg-1") as fake:
         with pytest.raises(InvalidInput, match="a single member"):
