@@ -96,7 +96,7 @@ data:
   returned: always
   contains:
     state:
-      description: V(absent), V(empty), V(cluster) for a database, V(other) for anything else.
+      description: V(absent), V(empty), V(cluster) for a database, V(part) for what a copy has brought so far, V(other) for anything else.
       type: str
     version:
       description: The database's major version.
@@ -160,6 +160,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.member
     Expected,
     problems,
     read_data,
+    read_name,
     read_others,
     read_store,
 )
@@ -189,7 +190,8 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     tls = Tls(params["etcd_ca_file"], params["etcd_client_cert"], params["etcd_client_key"])
     data, others = read_data(params["data_dir"]), read_others(params["data_dir"], params["config_file"])
     store = read_store(Etcd(params["etcd_endpoints"], tls, params["timeout"]), params["namespace"], params["scope"])
-    expected = Expected(params["scope"], params["version"], params["minimum_free"], params["members"])
+    name = read_name(params["config_file"])
+    expected = Expected(params["scope"], params["version"], params["minimum_free"], params["members"], name)
     return {
         "data": dataclasses.asdict(data),
         "others": [dataclasses.asdict(other) for other in others],

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import struct
@@ -20,6 +21,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.member
     Store,
     problems,
     read_data,
+    read_name,
     read_others,
     read_store,
 )
@@ -49,6 +51,45 @@ def test_what_is_no_database_is_told_apart(tmp_path: pathlib.Path) -> None:
     assert read_data(str(tmp_path / "absent" / "main")).state == "absent"
     assert read_data(str(tmp_path / "empty")).state == "empty"
     assert (read_data(str(tmp_path / "other")).state, read_data(str(tmp_path / "other")).found) == ("other", ("photos",))
+
+
+@pytest.mark.parametrize(
+    ("names", "state"),
+    [
+        (["pg_wal"], "part"),
+        (["base", "global", "pg_wal", "backup_label", "tablespace_map", "postgresql.base.conf", "pg_hba.conf.backup"], "part"),
+        (["patroni.dynamic.json", "standby.signal", "backup_manifest.tmp", "pg_stat_tmp"], "part"),
+        (["base", "pg_wal", "photos"], "other"),
+        (["base", "pg_wal", "PG_VERSION"], "cluster"),
+    ],
+)  # fmt: skip
+def test_a_copy_under_way_is_told_from_anything_else(tmp_path: pathlib.Path, names: list[str], state: str) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert read_data(str(tmp_path)).state == state
+
+
+PART = Data("part", free_mib=9999, found=("base", "global", "pg_wal"))
+
+
+@pytest.mark.parametrize(
+    ("name", "running", "problem"),
+    [
+        ("postgres-2", {"postgres-2": "10.0.0.32"}, False),
+        ("postgres-2", {"postgres-1": "10.0.0.31"}, True),
+        ("", {"postgres-1": "10.0.0.31"}, True),
+    ],
+)  # fmt: skip
+def test_a_copy_is_no_problem_where_somebody_makes_it(name: str, running: dict[str, str], problem: bool) -> None:
+    found = problems(PART, Store("71", "postgres-1", running), dataclasses.replace(EXPECTED, name=name), FOLDER)
+    assert ["/data holds a part of a database (base, global, pg_wal…" in said for said in found] == [True] * problem
+
+
+def test_the_members_name_is_that_of_its_configuration(tmp_path: pathlib.Path) -> None:
+    config = tmp_path / "config.yml"
+    assert read_name(str(config)) == ""
+    config.write_text("scope: gb\nname: postgres-2\npostgresql:\n  authentication:\n    superuser: {username: postgres}\n")
+    assert read_name(str(config)) == "postgres-2"
 
 
 def test_what_goes_together_is_let_through() -> None:
