@@ -235,6 +235,13 @@ def test_such_a_restart_too_begins_with_the_primary_where_a_setting_shrinks() ->
     assert restarted(fake) == ["pg-1", "pg-2", "pg-3"]
 
 
+@pytest.mark.parametrize("act", [True, False])
+def test_no_restart_is_announced_for_a_value_that_members_have_already(act: bool) -> None:
+    with fake_cluster(config=PARAMETERS) as fake:
+        result = bring(fake, Wanted(config=tuned(max_worker_processes=8), restart=True), act=act)
+    assert result["actions"] == ["configure the cluster: postgresql.parameters.max_worker_processes"]
+
+
 def test_a_restart_that_was_foreseen_and_that_nobody_needs_is_not_told_as_made() -> None:
     with fake_cluster(config=PARAMETERS) as fake:
         fake.postmaster = set()
