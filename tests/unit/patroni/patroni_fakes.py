@@ -206,7 +206,8 @@ class FakeCluster:
         return 200, "Successfully failed over"
 
     def _restart(self, name: str, body: Json) -> tuple[int, str]:
-        if body != {"restart_pending": True}:
+        timeout = body.get("timeout")
+        if set(body) != {"restart_pending", "timeout"} or not isinstance(timeout, int) or timeout <= 0:
             return 400, "wrong body"
         if not self.members[name].pending:
             return 503, "restart conditions are not satisfied"

@@ -294,6 +294,14 @@ def test_a_restart_that_nobody_needs_any_more_is_no_failure() -> None:
         assert bring(fake, Wanted(restart=True))["pending_restart"] == []
 
 
+@pytest.mark.parametrize(("timeout", "told"), [(180, 180), (0.4, 1)])
+def test_a_restart_may_take_as_long_as_the_run_waits(timeout: float, told: int) -> None:
+    with fake_cluster() as fake:
+        fake.members["pg-3"].pending = True
+        manage(reach(fake, timeout=timeout), Wanted(restart=True), Need(3), Manner(True, True))
+    assert fake.writes == [("pg-3", "/restart", {"restart_pending": True, "timeout": told})]
+
+
 def test_a_restart_that_fails_is_told_in_patronis_words() -> None:
     with fake_cluster() as fake:
         fake.members["pg-3"].pending = True
