@@ -17,6 +17,8 @@ description:
   - The configuration is compared as Patroni and PostgreSQL read it, so V("100") is V(100) and V(on) is V(true), and written with one
     request that holds the differences only.
   - The lead is never moved unless O(leader) asks for it. A run after a failover leaves it where it is.
+  - A member that was told to reload its configuration does so when its loop begins. A password that it refuses is therefore shown again for
+    C(loop_wait) and five seconds, at most O(wait_timeout).
   - Every step is read back from the cluster. What does not come about within O(wait_timeout) is an error that says what was there.
 extends_documentation_fragment:
   - generalbots.scaling.patroni
@@ -24,7 +26,9 @@ extends_documentation_fragment:
   - generalbots.scaling.attributes.actiongroup_scaling
 attributes:
   check_mode:
-    support: full
+    support: partial
+    details:
+      - Restarts for parameters of extensions are not foreseen. Only members that have read such a parameter know that it needs one.
   diff_mode:
     support: full
   idempotent:
@@ -41,6 +45,8 @@ options:
   config_state:
     description:
       - Whether O(config) is V(merged) into the running configuration, or is V(replaced) for it, which removes every other key.
+      - What was merged once and is not named any more stays. Of PostgreSQL's parameters it is told, as a warning and in
+        RV(leftover_parameters), if O(config) names any; one that is null in O(config) is removed.
     type: str
     choices: [merged, replaced]
     default: merged
@@ -60,6 +66,7 @@ options:
     description:
       - With V(pending), members that wait for a restart of PostgreSQL are restarted, one at a time. Standbys come first, and the primary
         comes first where a setting becomes smaller that standbys must not have smaller.
+      - With V(never), who waits for one is only told (RV(pending_restart)), and is no problem.
     type: str
     choices: [never, pending]
     default: never
@@ -82,7 +89,8 @@ options:
   wait:
     description:
       - V(healthy) first waits for a leader and for O(members) members, and at the end until there is one leader, every standby streams on
-        its timeline and is no more than O(maximum_lag) behind, O(synchronous) of them are synchronous, and nobody waits for a restart.
+        its timeline and is no more than O(maximum_lag) behind, O(synchronous) of them are synchronous, and, with O(restart=pending),
+        nobody waits for a restart.
       - In check mode nothing is waited for.
     type: str
     choices: [none, healthy]
@@ -132,11 +140,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be done, in order.
+  description: What was done, or in check mode would be done, in order. Restarts are those that were made.
   type: list
   elements: str
   returned: always
   sample: ["configure the cluster: ttl", "switch over postgres-2: from postgres-1"]
+leftover_parameters:
+  description: Parameters of PostgreSQL that are set in the cluster and not named in O(config), where that names any.
+  type: list
+  elements: str
+  returned: always
+  sample: [log_min_duration_statement]
 leader:
   description: Name of the member that leads, null if none does.
   type: str
@@ -163,12 +177,21 @@ problems:
   returned: always
 """
 
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
-from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.manage import CONNECTION, HEALTH, Manner, connect, manage, need_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.manage import (
+    CONNECTION,
+    HEALTH,
+    Manner,
+    connect,
+    manage,
+    need_of,
+    warning_of,
+)
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.run import Cluster
 
@@ -203,8 +226,13 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
         members=params["members"],
     )
     repair = params["reinitialize_after"] if params["reinitialize"] == "broken" else None
+    need = dataclasses.replace(need_of(params), restarted=wanted.restart)
     manner = Manner(not module.check_mode, params["wait"] == "healthy", repair)
-    return manage(Cluster(connect(params), params["scope"], params["wait_timeout"]), wanted, need_of(params), manner)
+    result = manage(Cluster(connect(params), params["scope"], params["wait_timeout"]), wanted, need, manner)
+    warning = warning_of(result, params["scope"])
+    if warning:
+        module.warn(warning)
+    return result
 
 
 def main() -> None:

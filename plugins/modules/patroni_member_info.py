@@ -13,7 +13,9 @@ author:
   - The generalbots.scaling contributors (@generalbots)
 description:
   - Reads the data directory of this host and what etcd knows of the cluster, and says why the two do not go together, such as a database
-    of another origin, a name or a scope that is taken, or a disk that is nearly full.
+    of another origin or major version, a name or a scope that is taken, or a disk that is nearly full.
+  - The folders of other versions beside the data directory, such as C(/var/lib/postgresql/*/main), are read too. A database there counts
+    if it is the cluster's, by its system identifier, or by Patroni's configuration where etcd knows none.
   - It needs no running Patroni, and runs as a user that may read the data directory.
 extends_documentation_fragment:
   - generalbots.scaling.attributes
@@ -32,6 +34,10 @@ options:
     description: The data directory.
     type: path
     required: true
+  config_file:
+    description: Patroni's configuration, as it was written for this host before. It need not be there.
+    type: path
+    default: /etc/patroni/config.yml
   version:
     description: The major version of PostgreSQL that the data must be of.
     type: str
@@ -90,7 +96,7 @@ data:
   returned: always
   contains:
     state:
-      description: V(absent), V(empty), V(cluster) for a database, V(other) for anything else.
+      description: V(absent), V(empty), V(cluster) for a database, V(part) for what a copy has brought so far, V(other) for anything else.
       type: str
     version:
       description: The database's major version.
@@ -101,6 +107,24 @@ data:
     free_mib:
       description: MiB that are free on its disk.
       type: int
+others:
+  description: Databases of this host that are not in the data directory, whether they are the cluster's or not.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    folder:
+      description: Where it is.
+      type: str
+    version:
+      description: Its major version.
+      type: str
+    system:
+      description: Its system identifier.
+      type: str
+    configured:
+      description: Whether Patroni was configured with it.
+      type: bool
 store:
   description: What etcd knows of the cluster.
   type: dict
@@ -132,13 +156,21 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.etcd.client import Etcd, Tls
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
-from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.member import Expected, problems, read_data, read_store
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.member import (
+    Expected,
+    problems,
+    read_data,
+    read_name,
+    read_others,
+    read_store,
+)
 
 SPEC = ArgumentSpec(
     options={
         "scope": {"type": "str", "required": True},
         "namespace": {"type": "str", "default": "/service/"},
         "data_dir": {"type": "path", "required": True},
+        "config_file": {"type": "path", "default": "/etc/patroni/config.yml"},
         "version": {"type": "str", "required": True},
         "members": {"type": "dict", "required": True},
         "minimum_free": {"type": "int", "default": 0},
@@ -156,13 +188,15 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Read the disk and etcd, and compare."""
     params = module.params
     tls = Tls(params["etcd_ca_file"], params["etcd_client_cert"], params["etcd_client_key"])
-    data = read_data(params["data_dir"])
+    data, others = read_data(params["data_dir"]), read_others(params["data_dir"], params["config_file"])
     store = read_store(Etcd(params["etcd_endpoints"], tls, params["timeout"]), params["namespace"], params["scope"])
-    expected = Expected(params["scope"], params["version"], params["minimum_free"], params["members"])
+    name = read_name(params["config_file"])
+    expected = Expected(params["scope"], params["version"], params["minimum_free"], params["members"], name)
     return {
         "data": dataclasses.asdict(data),
+        "others": [dataclasses.asdict(other) for other in others],
         "store": {**dataclasses.asdict(store), "initialized": store.initialized},
-        "problems": problems(data, store, expected, params["data_dir"]),
+        "problems": problems(data, store, expected, params["data_dir"], others),
     }
 
 

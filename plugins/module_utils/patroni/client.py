@@ -10,6 +10,7 @@ member that they concern.
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict, InvalidInput, ScalingError, Unreachable
@@ -17,6 +18,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.http import Ht
 
 Json = dict[str, t.Any]
 _ANY_ANSWER = range(200, 600)
+#: seconds by which the answer to a restart may come later than PostgreSQL's time to start ends, for it stops first
+_ANSWER_LATER = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +78,13 @@ class Patroni:
         return self._write("POST", url, "/failover", {"candidate": candidate}, expect=(200, 202, 503), timeout=timeout)
 
     def restart(self, url: str, timeout: float) -> bool:
-        """Restart PostgreSQL of one member where a restart is pending. False if it said that nothing was."""
-        answer = self._write("POST", url, "/restart", {"restart_pending": True}, expect=(200, 503), timeout=timeout)
+        """Restart PostgreSQL of one member where a restart is pending. False if it said that nothing was.
+
+        :param timeout: seconds that PostgreSQL may take to start. Unless told, Patroni gives it C(primary_start_timeout), and 60 where that
+            is 0; after it a standby is promoted where the leader was restarted.
+        """
+        body = {"restart_pending": True, "timeout": max(math.ceil(timeout), 1)}
+        answer = self._write("POST", url, "/restart", body, expect=(200, 503), timeout=timeout + _ANSWER_LATER)
         if answer.status == 503 and "conditions" not in answer.body:
             raise ApiError(f"POST /restart at {url} failed (503): {_words(answer)}", status=503)
         return answer.status == 200

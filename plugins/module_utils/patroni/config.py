@@ -49,6 +49,16 @@ NEED_RESTART = PRIMARY_FIRST_DOWN | frozenset([
     "track_commit_timestamp", "unix_socket_directories", "unix_socket_group", "unix_socket_permissions", "wal_buffers",
     "wal_decode_buffer_size", "wal_level",
 ])  # fmt: skip
+#: what Patroni starts PostgreSQL with where the configuration says nothing (CMDLINE_OPTIONS in patroni/postgresql/config.py), and what
+#: PostgreSQL itself takes for the others, where that depends on neither version nor machine
+DEFAULTS: Mapping = {
+    "max_connections": 100, "max_wal_senders": 10, "max_prepared_transactions": 0, "max_locks_per_transaction": 64,
+    "max_replication_slots": 10, "max_worker_processes": 8, "track_commit_timestamp": "off", "wal_level": "replica",
+    "archive_mode": "off", "autovacuum_max_workers": 3, "bonjour": "off", "huge_pages": "try", "ignore_invalid_pages": "off",
+    "logging_collector": "off", "max_files_per_process": 1000, "max_logical_replication_workers": 4,
+    "max_pred_locks_per_transaction": 64, "shared_preload_libraries": "",
+    "superuser_reserved_connections": 3, "track_activity_query_size": 1024,
+}  # fmt: skip
 PARAMETERS = ("postgresql", "parameters")
 
 
@@ -135,10 +145,23 @@ def paths(patch: Mapping, prefix: str = "") -> list[str]:
 
 
 def changed_parameters(patch: Mapping, running: Mapping) -> dict[str, tuple[t.Any, t.Any]]:
-    """Parameters of PostgreSQL that a patch changes, with the value before and after."""
+    """Parameters of PostgreSQL that a patch changes, with the value before and after; the default as far as known where there is none."""
     change = (patch.get("postgresql") or {}).get("parameters") or {}
     before = (running.get("postgresql") or {}).get("parameters") or {}
-    return {name: (before.get(name), value) for name, value in change.items()}
+    pairs = {name: (_or_default(name, before.get(name)), _or_default(name, value)) for name, value in change.items()}
+    return {name: (old, new) for name, (old, new) in pairs.items() if canonical(old) != canonical(new)}
+
+
+def _or_default(name: str, value: t.Any) -> t.Any:
+    return DEFAULTS.get(name) if value is None else value
+
+
+def leftover(wanted: Mapping, running: Mapping) -> list[str]:
+    """Parameters of PostgreSQL that are set and that ``wanted`` does not name, by name; none where it names no parameters at all."""
+    named = (wanted.get("postgresql") or {}).get("parameters") or {}
+    there = (running.get("postgresql") or {}).get("parameters") or {}
+    known = {name.lower() for name in named}
+    return sorted(name for name, value in there.items() if named and value is not None and name.lower() not in known)
 
 
 def lowers(changes: t.Mapping[str, tuple[t.Any, t.Any]]) -> bool:

@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.client import Access, Json, Patroni
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import leftover
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.health import Need, problems, unsettled
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import View
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted, plan
@@ -82,8 +83,19 @@ def manage(cluster: Cluster, wanted: Wanted, need: Need, manner: Manner) -> Json
     broken = lasting(cluster, view, manner.repair) if manner.repair is not None else []
     steps = plan(wanted, view, broken)
     if manner.act and steps.changed:
-        run(cluster, wanted, steps)
+        steps.actions = run(cluster, wanted, steps)
         view = cluster.look()
     if waits:
         view = cluster.healthy(need)
-    return steps.result(**shown(view, need))
+    left = [] if wanted.replace else leftover(wanted.config or {}, view.config)
+    return steps.result(**shown(view, need), leftover_parameters=left)
+
+
+def warning_of(result: Json, scope: str) -> str:
+    """What to tell a person about parameters that are left in the cluster; empty if there are none."""
+    left = ", ".join(result["leftover_parameters"])
+    return left and (
+        f"The cluster {scope} sets parameters of PostgreSQL that config does not name: {left}. They stay as they are, for a line that is "
+        "taken out of postgres_parameters takes nothing back. Set a parameter to null there to have PostgreSQL's default again, or write "
+        "it there with its value."
+    )

@@ -9,24 +9,45 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import struct
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.etcd.client import Etcd
 
-ABSENT, EMPTY, CLUSTER, OTHER = "absent", "empty", "cluster", "other"
+ABSENT, EMPTY, CLUSTER, PART, OTHER = "absent", "empty", "cluster", "part", "other"
 MIB = 2**20
+#: what PostgreSQL, pg_basebackup and Patroni put into a data directory
+_POSTGRES = re.compile(
+    r"base|global|log|PG_VERSION|pg_[a-z_]+(\.conf(\.\w+)?)?|postgresql\..+|postmaster\.(pid|opts)|patroni\.dynamic\.json"
+    r"|(standby|recovery)\.\w+|(backup_(label|manifest)|tablespace_map|current_logfiles)(\.\w+)?"
+)
+_NAME = re.compile(r"""^name: *['"]?([^'"\n]+?)['"]? *$""", re.MULTILINE)
+_DATA_DIR = re.compile(r"""^ +data_dir: *['"]?([^'"\n]+?)['"]? *$""", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """A data directory: whether there is a database in it, of which major version and origin; ``found`` names some other content."""
+    """A data directory: whether there is a database in it, of which major version and origin; ``found`` names some other content.
+
+    ``part`` of a database is there while a copy is under way, or since it was broken off.
+    """
 
     state: str
     version: str = ""
     system: str = ""
     free_mib: int = 0
     found: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Database:
+    """A database in another folder than the expected one; ``configured`` says that Patroni's configuration on this host names it."""
+
+    folder: str
+    version: str
+    system: str = ""
+    configured: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +66,16 @@ class Store:
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What should be there: scope, major version of PostgreSQL, MiB of free disk, and the host of every member by name."""
+    """What should be there: scope, major version of PostgreSQL, MiB of free disk, and the host of every member by name.
+
+    ``name`` is this host's own, as Patroni was configured with it; empty where it never was.
+    """
 
     scope: str
     version: str
     minimum_free: int
     members: t.Mapping[str, str]
+    name: str = ""
 
 
 def read_data(folder: str) -> Data:
@@ -63,8 +88,32 @@ def read_data(folder: str) -> Data:
     if not names:
         return Data(EMPTY, free_mib=free)
     if "PG_VERSION" not in names:
-        return Data(OTHER, free_mib=free, found=tuple(names[:3]))
+        state = PART if all(map(_POSTGRES.fullmatch, names)) else OTHER
+        return Data(state, free_mib=free, found=tuple(names[:3]))
     return Data(CLUSTER, (path / "PG_VERSION").read_text(encoding="ascii").strip(), _system(path / "global" / "pg_control"), free)
+
+
+def read_others(folder: str, config_file: str) -> list[Database]:
+    """Databases that are not in ``folder``: where Debian has those of other versions, and where Patroni was configured to have its own.
+
+    :param folder: the expected data directory, such as C(/var/lib/postgresql/15/main), beside which C(/var/lib/postgresql/*/main) are
+    :param config_file: of Patroni; it need not be there
+    """
+    expected = pathlib.Path(folder)
+    configured = {pathlib.Path(value) for value in _DATA_DIR.findall(_text(config_file))}
+    others = {*expected.parent.parent.glob(f"*/{expected.name}"), *configured} - {expected}
+    found = [(other, read_data(str(other))) for other in sorted(others)]
+    return [Database(str(other), data.version, data.system, other in configured) for other, data in found if data.state == CLUSTER]
+
+
+def read_name(config_file: str) -> str:
+    """The member's name in Patroni's configuration; empty where there is none."""
+    return next(iter(_NAME.findall(_text(config_file))), "")
+
+
+def _text(file: str) -> str:
+    path = pathlib.Path(file)
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _system(control: pathlib.Path) -> str:
@@ -99,9 +148,12 @@ def _host(value: str) -> str:
     return url.partition("://")[2].partition("/")[0].rpartition(":")[0]
 
 
-def problems(data: Data, store: Store, expected: Expected, folder: str) -> list[str]:
-    """Why Patroni must not be started with this, as sentences; empty if nothing speaks against it."""
-    found = [*_of_data(data, expected, folder), *_of_store(store, expected)]
+def problems(data: Data, store: Store, expected: Expected, folder: str, others: t.Sequence[Database] = ()) -> list[str]:
+    """Why Patroni must not be started with this, as sentences; empty if nothing speaks against it.
+
+    :param others: databases of this host that are not in ``folder``
+    """
+    found = [*_of_data(data, store, expected, folder), *_of_others(data, store, expected, others), *_of_store(store, expected)]
     if data.system and store.system and data.system != store.system:
         found.append(
             f"{folder} holds a database of another origin (system identifier {data.system}) than the cluster {expected.scope} has "
@@ -111,19 +163,43 @@ def problems(data: Data, store: Store, expected: Expected, folder: str) -> list[
     return found
 
 
-def _of_data(data: Data, expected: Expected, folder: str) -> t.Iterator[str]:
+def _of_data(data: Data, store: Store, expected: Expected, folder: str) -> t.Iterator[str]:
     if data.state == OTHER:
         yield f"{folder} is not empty and holds no database ({', '.join(data.found)}…). Move its content away; nothing was configured."
-    elif data.state == CLUSTER and data.version != expected.version:
+    # A member whose Patroni runs, which etcd knows by its lease, is copying.
+    elif data.state == PART and expected.name not in store.members:
         yield (
-            f"{folder} holds a database of PostgreSQL {data.version}, and postgres_version is {expected.version}. A new major version "
-            "needs pg_upgrade; nothing was configured."
+            f"{folder} holds a part of a database ({', '.join(data.found)}…, no PG_VERSION), and no Patroni runs here that could be "
+            "copying it. Move its content away, and the member copies the cluster's; nothing was configured."
         )
+    elif data.state == CLUSTER and data.version != expected.version:
+        yield _of_another_version(folder, data.version, expected)
     if data.free_mib < expected.minimum_free:
         yield (
             f"The disk of {folder} has {data.free_mib} MiB free, and postgres_minimum_free asks for {expected.minimum_free}. Make room or "
             "enlarge it: PostgreSQL stops when its disk is full. Nothing was configured."
         )
+
+
+def _of_others(data: Data, store: Store, expected: Expected, others: t.Sequence[Database]) -> t.Iterator[str]:
+    """The cluster's database of another version, from whose folder a changed version only looks away."""
+    has_its_own = data.state == CLUSTER and store.system in ("", data.system)
+    for other in () if has_its_own else others:
+        if other.version != expected.version and _is_in_use(other, store):
+            yield _of_another_version(other.folder, other.version, expected)
+
+
+def _is_in_use(other: Database, store: Store) -> bool:
+    """Whether it is the cluster's. Debian's own ones, and what was left after an upgrade by hand, are of another origin."""
+    return other.system == store.system if other.system and store.system else other.configured
+
+
+def _of_another_version(folder: str, version: str, expected: Expected) -> str:
+    return (
+        f"{folder} holds a database of PostgreSQL {version}, and postgres_version is {expected.version}. No run brings one to another "
+        f"major version. Set postgres_version to {version} again; to upgrade, dump it into a cluster of the new version, or use pg_upgrade "
+        "by hand. See docs/postgres.md; nothing was configured."
+    )
 
 
 def _of_store(store: Store, expected: Expected) -> t.Iterator[str]:

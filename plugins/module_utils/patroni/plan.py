@@ -13,7 +13,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.patroni import
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.client import Json
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.health import behind
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import Member, View
-from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
+from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +68,11 @@ def restart_order(members: t.Iterable[Member], primary_first: bool) -> list[Memb
     return sorted(members, key=lambda member: (member.leads != primary_first, member.name))
 
 
+def restart_step(name: str) -> Action:
+    """The restart of a member."""
+    return Action("restart", name, note="a setting needs it")
+
+
 def _configure(steps: Plan, wanted: Wanted, view: View) -> Json:
     if wanted.config is None:
         return {}
@@ -81,7 +86,13 @@ def _configure(steps: Plan, wanted: Wanted, view: View) -> Json:
     for key in keys:
         steps.differ(key, _at(running, key), _at(after, key))
     if patch:
-        steps.act("configure", "the cluster", ", ".join(keys), patch=patch)
+        steps.act(
+            "configure",
+            "the cluster",
+            ", ".join(keys),
+            patch=patch,
+            primary_first=dynamic.lowers(dynamic.changed_parameters(patch, running)),
+        )
     return patch
 
 
@@ -169,7 +180,7 @@ def _restart(steps: Plan, wanted: Wanted, view: View, patch: Json) -> None:
     down = dynamic.lowers(changes)
     steps.differ("pending_restart", sorted(member.name for member in view.members if member.pending_restart), [])
     for member in restart_order(as_it_will_be, down):
-        steps.act("restart", member.name, "a setting needs it", primary_first=down)
+        steps.actions.append(restart_step(member.name))
 
 
 def _names(view: View) -> str:

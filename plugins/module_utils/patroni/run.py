@@ -8,12 +8,20 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Conflict, Refused, ScalingError, Unreachable, WaitTimeout
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
+    ApiError,
+    Conflict,
+    Refused,
+    ScalingError,
+    Unreachable,
+    WaitTimeout,
+)
+from ansible_collections.generalbots.scaling.plugins.module_utils.http import Response
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.client import Json, Patroni
-from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import paths
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import TIMERS, paths
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.health import Need, broken, problems
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import Member, View, observe
-from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted, patch_for, restart_order
+from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.plan import Wanted, patch_for, restart_order, restart_step
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock, wait_for
 
@@ -23,7 +31,11 @@ _TRIES = 4
 _ROUNDS = 3
 #: a member has read a change when its loop was seen to begin this often afterwards
 _LOOPS = 2
+#: seconds beside C(loop_wait) until a member that was told to reload its configuration has done so
+_RELOADING = 5
 _HINT = "Look at the journal of patroni on those members."
+T = t.TypeVar("T")
+P = t.ParamSpec("P")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +97,27 @@ class Cluster:
         )
         return t.cast("View", view)
 
+    def write(self, call: t.Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """What ``call`` returns, which changes something; repeated where a member does not accept the password.
+
+        Patroni reloads its own configuration only when its loop begins, so a new password may be refused for C(loop_wait) seconds.
+
+        :raises ApiError: the password is still refused then, or after ``timeout``; or what else the call raises
+        """
+        start = self.clock.now()
+        patience: float | None = None
+        while True:
+            try:
+                return call(*args, **options)
+            except ApiError as error:
+                if error.status != 401:
+                    raise
+                if patience is None:
+                    patience = min(int(self.patroni.config().get("loop_wait", TIMERS["loop_wait"])) + _RELOADING, self.timeout)
+                if self.clock.now() - start >= patience:
+                    raise
+            self.clock.sleep(0.5)
+
     def _try(self) -> tuple[str, View | None]:
         try:
             return "", self.look()
@@ -104,9 +137,12 @@ def lasting(cluster: Cluster, view: View, patience: float) -> list[str]:
     return sorted(names)
 
 
-def run(cluster: Cluster, wanted: Wanted, steps: Plan) -> None:
+def run(cluster: Cluster, wanted: Wanted, steps: Plan) -> list[Action]:
     """Take the steps in their order.
 
+    Whether a parameter needs a restart is known to the members alone, when they have read it: an extension may have made it.
+
+    :returns: the steps that were taken; among the restarts there may be others than planned
     :raises ScalingError: a step failed; what came before it is done
     """
     for step in steps.actions:
@@ -118,16 +154,18 @@ def run(cluster: Cluster, wanted: Wanted, steps: Plan) -> None:
             _reinitialize(cluster, step.target)
         elif step.verb in ("switch over", "fail over"):
             _lead(cluster, step)
-    restarts = [step for step in steps.actions if step.verb == "restart"]
-    if restarts:
-        _restart(cluster, primary_first=bool(restarts[0].detail["primary_first"]))
+    taken = [step for step in steps.actions if step.verb != "restart"]
+    if not wanted.restart or not any(step.verb in ("configure", "restart") for step in steps.actions):
+        return taken
+    primary_first = any(step.detail["primary_first"] for step in steps.actions if step.verb == "configure")
+    return taken + [restart_step(name) for name in _restart(cluster, primary_first)]
 
 
 def _configure(cluster: Cluster, wanted: Wanted, step: Action) -> None:
     patch: Json = step.detail["patch"]
     for attempt in range(1, _TRIES + 1):
         try:
-            cluster.patroni.patch_config(patch)
+            cluster.write(cluster.patroni.patch_config, patch)
             break
         except Conflict:
             if attempt == _TRIES:
@@ -160,7 +198,7 @@ def _read_by_all(cluster: Cluster, wanted: Wanted) -> None:
 
 
 def _pause(cluster: Cluster, paused: bool) -> None:
-    cluster.patroni.patch_config({"pause": True if paused else None})
+    cluster.write(cluster.patroni.patch_config, {"pause": True if paused else None})
     word = "paused" if paused else "resumed"
     cluster.until(
         f"every member to have {word}",
@@ -172,7 +210,7 @@ def _pause(cluster: Cluster, paused: bool) -> None:
 
 def _reinitialize(cluster: Cluster, name: str) -> None:
     member = _member(cluster.look(), name)
-    cluster.patroni.reinitialize(member.url)
+    cluster.write(cluster.patroni.reinitialize, member.url)
     # It says for a moment yet that it streams.
     begun = [member.state == "creating replica"]
 
@@ -189,11 +227,7 @@ def _lead(cluster: Cluster, step: Action) -> None:
     before, candidate = cluster.look(), str(step.detail["candidate"])
     url = before.leader.url if before.leader else _member(before, candidate).url
     try:
-        if step.verb == "switch over":
-            answer = cluster.patroni.switchover(url, str(step.detail["leader"]), candidate, cluster.timeout)
-        else:
-            answer = cluster.patroni.failover(url, candidate, cluster.timeout)
-        said = answer.body.strip()
+        said = cluster.write(_hand_over, cluster, step, url).body.strip()
     except Unreachable as error:
         said = str(error)
     was = before.leader.name if before.leader else None
@@ -201,6 +235,13 @@ def _lead(cluster: Cluster, step: Action) -> None:
         cluster.until(f"{candidate} to lead", lambda view: _other_leader(view, candidate, was))
     except WaitTimeout as error:
         raise WaitTimeout(f"{error} Patroni had said: {said}", **error.details) from error
+
+
+def _hand_over(cluster: Cluster, step: Action, url: str) -> Response:
+    candidate = str(step.detail["candidate"])
+    if step.verb == "switch over":
+        return cluster.patroni.switchover(url, str(step.detail["leader"]), candidate, cluster.timeout)
+    return cluster.patroni.failover(url, candidate, cluster.timeout)
 
 
 def _other_leader(view: View, candidate: str, was: str | None) -> list[str]:
@@ -216,23 +257,31 @@ def _other_leader(view: View, candidate: str, was: str | None) -> list[str]:
     return [] if leader.name == candidate and leader.well else [f"{leader.name} leads, {leader.state}"]
 
 
-def _restart(cluster: Cluster, primary_first: bool) -> None:
-    """Restart who waits for it, one at a time; the next only when the one before follows again."""
+def _restart(cluster: Cluster, primary_first: bool) -> list[str]:
+    """Restart who waits for it, one at a time; the next only when the one before follows again. Returns whom, in order."""
+    done: list[str] = []
+    view = cluster.look()
+    count = len(view.members)
     for _round in range(_ROUNDS):
-        due = restart_order((member for member in cluster.look().members if member.pending_restart), primary_first)
+        due = restart_order((member for member in view.members if member.pending_restart), primary_first)
         if not due:
-            return
+            return done
         for member in due:
-            if cluster.patroni.restart(member.url, cluster.timeout):
-                _back(cluster, member)
-    left = [member.name for member in cluster.look().members if member.pending_restart]
+            if cluster.write(cluster.patroni.restart, member.url, cluster.timeout):
+                done.append(member.name)
+                _back(cluster, member, count)
+        view = cluster.look()
+    left = [member.name for member in view.members if member.pending_restart]
     if left:
         raise ScalingError(f"{', '.join(left)} still need a restart after {_ROUNDS} of them. {_HINT}")
+    return done
 
 
-def _back(cluster: Cluster, before: Member) -> None:
+def _back(cluster: Cluster, before: Member, count: int) -> None:
+    """Wait until the cluster is healthy with as many members as before the restarts: one that does not come back has no key any more."""
+
     def missing(view: View) -> list[str]:
-        return problems(view, Need(members=len(view.members), restarted=False))
+        return problems(view, Need(members=count, restarted=False))
 
     cluster.until(f"the cluster to be healthy after the restart of {before.name}", missing)
 

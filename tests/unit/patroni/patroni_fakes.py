@@ -15,7 +15,6 @@ import threading
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.client import Access, Patroni
-from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.config import NEED_RESTART
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.run import Cluster
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
@@ -51,7 +50,11 @@ class FakeMember:
 
 
 class FakeCluster:
-    """The cluster as its REST APIs tell of it. ``writes`` remembers changes that were taken, ``unexpected`` everything we may not ask."""
+    """The cluster as its REST APIs tell of it. ``writes`` remembers changes that were taken, ``unexpected`` everything we may not ask.
+
+    ``postmaster`` names the parameters for which members want a restart, ``reloads`` counts for each member the changes that it refuses yet
+    because it has not read the new password.
+    """
 
     def __init__(self, names: t.Sequence[str], version: str = "3.0.2", config: Json | None = None) -> None:
         self.members = {name: FakeMember(name) for name in names}
@@ -62,6 +65,8 @@ class FakeCluster:
         self.sync: set[str] = set(names[1:2])
         self.writes: list[tuple[str, str, Json]] = []
         self.unexpected: list[str] = []
+        self.postmaster = {"max_connections"}
+        self.reloads: dict[str, int] = {}
         self.conflicts = 0
         self.lands_on = ""
         self.answers: dict[str, tuple[int, str]] = {}
@@ -87,6 +92,9 @@ class FakeCluster:
                 return self._read(name, path)
             if authorization != "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode():
                 return 401, "no auth header received"
+            if self.reloads.get(name, 0):
+                self.reloads[name] -= 1
+                return 401, "not authenticated"
             if path in self.answers:
                 self.writes.append((name, path, json.loads(body)))
                 return self.answers[path]
@@ -177,7 +185,7 @@ class FakeCluster:
             return 409, ""
         parameters = (body.get("postgresql") or {}).get("parameters") or {}
         for member in self.members.values():
-            member.pending = member.pending or bool(set(parameters) & NEED_RESTART)
+            member.pending = member.pending or bool(set(parameters) & self.postmaster)
         self.config = _merge(self.config, body)
         return 200, json.dumps(self.config)
 
@@ -198,7 +206,8 @@ class FakeCluster:
         return 200, "Successfully failed over"
 
     def _restart(self, name: str, body: Json) -> tuple[int, str]:
-        if body != {"restart_pending": True}:
+        timeout = body.get("timeout")
+        if set(body) != {"restart_pending", "timeout"} or not isinstance(timeout, int) or timeout <= 0:
             return 400, "wrong body"
         if not self.members[name].pending:
             return 503, "restart conditions are not satisfied"

@@ -86,6 +86,24 @@ def test_only_what_standbys_need_at_least_counts_as_lowered() -> None:
     assert change(max_connections="90")
     assert not change(max_connections=110)
     assert not change(shared_buffers="512MB")
+    assert change(max_worker_processes=4), "Patroni starts with 8 where nothing is said"
+    assert not change(max_connections=None)
+
+
+@pytest.mark.parametrize(
+    ("value", "changed"),
+    [
+        ({"max_worker_processes": "8"}, {}),
+        ({"max_worker_processes": 9}, {"max_worker_processes": (8, 9)}),
+        ({"max_connections": None}, {"max_connections": (200, 100)}),
+        ({"max_wal_senders": None}, {}),
+        ({"logging_collector": False}, {}),
+        ({"wal_buffers": "16MB"}, {"wal_buffers": (None, "16MB")}),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_written_with_its_default_does_not_change(value: dict[str, t.Any], changed: dict[str, t.Any]) -> None:
+    running = {"postgresql": {"parameters": {"max_connections": 200, "max_wal_senders": 10}}}
+    assert changed_parameters({"postgresql": {"parameters": value}}, running) == changed
 
 
 @pytest.mark.parametrize(

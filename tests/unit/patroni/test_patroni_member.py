@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import struct
@@ -15,10 +16,13 @@ import pytest
 from ansible_collections.generalbots.scaling.plugins.module_utils.etcd.client import Etcd
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.member import (
     Data,
+    Database,
     Expected,
     Store,
     problems,
     read_data,
+    read_name,
+    read_others,
     read_store,
 )
 
@@ -49,6 +53,45 @@ def test_what_is_no_database_is_told_apart(tmp_path: pathlib.Path) -> None:
     assert (read_data(str(tmp_path / "other")).state, read_data(str(tmp_path / "other")).found) == ("other", ("photos",))
 
 
+@pytest.mark.parametrize(
+    ("names", "state"),
+    [
+        (["pg_wal"], "part"),
+        (["base", "global", "pg_wal", "backup_label", "tablespace_map", "postgresql.base.conf", "pg_hba.conf.backup"], "part"),
+        (["patroni.dynamic.json", "standby.signal", "backup_manifest.tmp", "pg_stat_tmp"], "part"),
+        (["base", "pg_wal", "photos"], "other"),
+        (["base", "pg_wal", "PG_VERSION"], "cluster"),
+    ],
+)  # fmt: skip
+def test_a_copy_under_way_is_told_from_anything_else(tmp_path: pathlib.Path, names: list[str], state: str) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert read_data(str(tmp_path)).state == state
+
+
+PART = Data("part", free_mib=9999, found=("base", "global", "pg_wal"))
+
+
+@pytest.mark.parametrize(
+    ("name", "running", "problem"),
+    [
+        ("postgres-2", {"postgres-2": "10.0.0.32"}, False),
+        ("postgres-2", {"postgres-1": "10.0.0.31"}, True),
+        ("", {"postgres-1": "10.0.0.31"}, True),
+    ],
+)  # fmt: skip
+def test_a_copy_is_no_problem_where_somebody_makes_it(name: str, running: dict[str, str], problem: bool) -> None:
+    found = problems(PART, Store("71", "postgres-1", running), dataclasses.replace(EXPECTED, name=name), FOLDER)
+    assert ["/data holds a part of a database (base, global, pg_wal…" in said for said in found] == [True] * problem
+
+
+def test_the_members_name_is_that_of_its_configuration(tmp_path: pathlib.Path) -> None:
+    config = tmp_path / "config.yml"
+    assert read_name(str(config)) == ""
+    config.write_text("scope: gb\nname: postgres-2\npostgresql:\n  authentication:\n    superuser: {username: postgres}\n")
+    assert read_name(str(config)) == "postgres-2"
+
+
 def test_what_goes_together_is_let_through() -> None:
     store = Store("71", "postgres-1", {"postgres-1": "10.0.0.31"})
     assert problems(GOOD, store, EXPECTED, FOLDER) == []
@@ -70,6 +113,59 @@ def test_what_goes_together_is_let_through() -> None:
 def test_what_does_not_go_together_is_said(data: Data, store: Store, said: str) -> None:
     [problem] = problems(data, store, EXPECTED, FOLDER)
     assert said in problem
+
+
+OLD = Database("/pg/13/main", "13", "71")
+NOTHING = Data("absent", free_mib=9999)
+
+
+@pytest.mark.parametrize(
+    ("data", "store", "other"),
+    [
+        (NOTHING, Store("71"), OLD),
+        (Data("empty", free_mib=9999), Store("71"), OLD),
+        (NOTHING, Store(), Database("/pg/13/main", "13", "71", configured=True)),
+        (NOTHING, Store("71"), Database("/pg/13/main", "13", "", configured=True)),
+    ],
+)  # fmt: skip
+def test_the_clusters_database_of_another_version_is_seen_where_it_lies(data: Data, store: Store, other: Database) -> None:
+    [problem] = problems(data, store, EXPECTED, "/pg/15/main", [other])
+    assert "/pg/13/main holds a database of PostgreSQL 13, and postgres_version is 15" in problem
+    assert "Set postgres_version to 13 again" in problem
+
+
+def test_a_foreign_database_in_the_new_folder_hides_the_clusters_not() -> None:
+    version, origin = problems(Data("cluster", "15", "9", 9999), Store("71"), EXPECTED, "/pg/15/main", [OLD])
+    assert "/pg/13/main holds a database of PostgreSQL 13" in version
+    assert "another origin" in origin
+
+
+@pytest.mark.parametrize(
+    ("data", "store", "other"),
+    [
+        (NOTHING, Store("72"), OLD),  # Debian's own, or what another cluster left
+        (NOTHING, Store("72"), Database("/pg/13/main", "13", "71", configured=True)),  # upgraded by hand on another member
+        (NOTHING, Store(), OLD),
+        (GOOD, Store("71"), OLD),
+        (GOOD, Store(), Database("/pg/13/main", "13", "70", configured=True)),  # upgraded by hand here
+        (NOTHING, Store("71"), Database("/copy/main", "15", "71")),
+    ],
+)  # fmt: skip
+def test_a_database_beside_it_that_is_not_the_clusters_is_no_problem(data: Data, store: Store, other: Database) -> None:
+    assert problems(data, store, EXPECTED, "/pg/15/main", [other]) == []
+
+
+def test_databases_beside_the_data_directory_are_found(tmp_path: pathlib.Path) -> None:
+    database(tmp_path / "13" / "main", "13", 71)
+    database(tmp_path / "15" / "main", "15", 72)
+    database(tmp_path / "elsewhere", "14", 73)
+    (tmp_path / "16" / "main").mkdir(parents=True)
+    config = tmp_path / "config.yml"
+    expected = str(tmp_path / "15" / "main")
+    old = Database(str(tmp_path / "13" / "main"), "13", "71")
+    assert read_others(expected, str(config)) == [old]
+    config.write_text(f"name: a\npostgresql:\n  data_dir: '{tmp_path}/elsewhere'\n  bin_dir: /usr\n")
+    assert read_others(expected, str(config)) == [old, Database(str(tmp_path / "elsewhere"), "14", "73", configured=True)]
 
 
 class Keys(Etcd):

@@ -10,6 +10,7 @@ import types
 import typing as t
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from patroni_fakes import PASSWORD, SCOPE, STRICT, USER, FakeCluster, fake_cluster
 
@@ -46,7 +47,7 @@ def test_a_run_and_a_second_one(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_error_is_one_sentence_without_the_password(capsys: pytest.CaptureFixture[str]) -> None:
     with fake_cluster() as fake:
-        told = call(capsys, patroni_cluster, fake, password="not-this-one", pause=True)
+        told = call(capsys, patroni_cluster, fake, password="not-this-one", pause=True, wait_timeout=1)
     assert told["failed"] is True
     assert "the password of patroni is not the one" in told["msg"]
     assert "not-this-one" not in json.dumps(told)
@@ -66,3 +67,41 @@ def test_repairs_and_restarts_are_asked_for(capsys: pytest.CaptureFixture[str]) 
         told = call(capsys, patroni_cluster, fake, check=True, restart="pending", reinitialize="broken", reinitialize_after=0)
     assert left["actions"] == []
     assert [action.split(":")[0] for action in told["actions"]] == ["reinitialize pg-3", "restart pg-2"]
+
+
+@pytest.mark.parametrize("restart", ["never", "pending"])
+def test_a_pending_restart_is_waited_for_only_where_it_is_wanted(capsys: pytest.CaptureFixture[str], restart: str) -> None:
+    with fake_cluster() as fake:
+        fake.members["pg-1"].pending = True
+        told = call(capsys, patroni_cluster, fake, restart=restart, wait_timeout=1)
+        left = ["pg-1"] if restart == "never" else []
+    assert "failed" not in told
+    assert (told["pending_restart"], told["problems"]) == (left, [])
+
+
+@pytest.mark.parametrize(
+    ("config", "left"),
+    [
+        ({"postgresql": {"parameters": {"work_mem": "8MB"}}}, ["jit", "log_min_duration_statement"]),
+        ({"postgresql": {"parameters": {"Work_Mem": "8MB", "jit": None, "log_min_duration_statement": 5}}}, []),
+        ({"loop_wait": 1}, []),
+        (None, []),
+    ],
+)  # fmt: skip
+def test_parameters_that_are_not_named_any_more_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, config: dict[str, t.Any] | None, left: list[str]
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text: warned.append(text))
+    running = {"postgresql": {"parameters": {"work_mem": "4MB", "jit": "off", "log_min_duration_statement": 5, "max_wal_size": None}}}
+    with fake_cluster(config=running) as fake:
+        told = call(capsys, patroni_cluster, fake, check=True, config=config)
+    assert told["leftover_parameters"] == left
+    assert [f"does not name: {', '.join(left)}. They stay" in text for text in warned] == [True] * bool(left)
+
+
+def test_a_parameter_that_is_null_is_taken_back(capsys: pytest.CaptureFixture[str]) -> None:
+    with fake_cluster(config={"postgresql": {"parameters": {"jit": "off"}}}) as fake:
+        for changed in (True, False):
+            told = call(capsys, patroni_cluster, fake, config={"postgresql": {"parameters": {"jit": None}}})
+            assert (told["changed"], fake.config["postgresql"]["parameters"], told["leftover_parameters"]) == (changed, {}, [])

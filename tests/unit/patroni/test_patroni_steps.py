@@ -216,6 +216,39 @@ def test_only_who_waits_for_it_is_restarted() -> None:
     assert result["diff"]["before"] == {"pending_restart": ["pg-3"]}
 
 
+EXTENSION = tuned(**{"pg_stat_statements.max": 9000})
+
+
+def test_a_restart_that_only_the_members_know_of_is_made_in_the_same_run() -> None:
+    with fake_cluster(config=PARAMETERS) as fake:
+        fake.postmaster = {"pg_stat_statements.max"}
+        result = bring(fake, Wanted(config=EXTENSION, restart=True))
+    assert restarted(fake) == ["pg-2", "pg-3", "pg-1"]
+    assert result["actions"][1:] == [f"restart {name}: a setting needs it" for name in ("pg-2", "pg-3", "pg-1")]
+    assert result["pending_restart"] == []
+
+
+def test_such_a_restart_too_begins_with_the_primary_where_a_setting_shrinks() -> None:
+    with fake_cluster(config=PARAMETERS) as fake:
+        fake.postmaster = {"pg_stat_statements.max"}
+        bring(fake, Wanted(config=tuned(max_connections=50, **{"pg_stat_statements.max": 9000}), restart=True))
+    assert restarted(fake) == ["pg-1", "pg-2", "pg-3"]
+
+
+@pytest.mark.parametrize("act", [True, False])
+def test_no_restart_is_announced_for_a_value_that_members_have_already(act: bool) -> None:
+    with fake_cluster(config=PARAMETERS) as fake:
+        result = bring(fake, Wanted(config=tuned(max_worker_processes=8), restart=True), act=act)
+    assert result["actions"] == ["configure the cluster: postgresql.parameters.max_worker_processes"]
+
+
+def test_a_restart_that_was_foreseen_and_that_nobody_needs_is_not_told_as_made() -> None:
+    with fake_cluster(config=PARAMETERS) as fake:
+        fake.postmaster = set()
+        result = bring(fake, Wanted(config=tuned(max_connections=200), restart=True))
+    assert (restarted(fake), result["actions"]) == ([], ["configure the cluster: postgresql.parameters.max_connections"])
+
+
 def test_without_being_asked_nobody_is_restarted_and_the_wait_says_so() -> None:
     with fake_cluster(config=PARAMETERS) as fake, pytest.raises(WaitTimeout, match="pg-1 waits for a restart"):
         bring(fake, Wanted(config=tuned(max_connections=200)))
@@ -235,6 +268,19 @@ def test_the_next_is_not_restarted_before_the_one_before_follows() -> None:
     assert restarted(fake) == ["pg-2"]
 
 
+def test_a_member_that_is_gone_after_its_restart_is_missed() -> None:
+    class Vanishing(FakeCluster):
+        def _cluster(self, version: str) -> dict[str, t.Any]:
+            told = super()._cluster(version)
+            return {**told, "members": [one for one in told["members"] if one["name"] != "pg-2" or not restarted(self)]}
+
+    with fake_cluster(config=PARAMETERS) as fake:
+        fake.__class__ = Vanishing
+        with pytest.raises(WaitTimeout, match=r"healthy after the restart of pg-2; last seen: 2 of 3 members are there \(pg-1, pg-3\)"):
+            bring(fake, Wanted(config=tuned(max_connections=200), restart=True), need=Need(1))
+    assert restarted(fake) == ["pg-2"]
+
+
 def test_a_restart_that_nobody_needs_any_more_is_no_failure() -> None:
     class Forestalled(FakeCluster):
         def _restart(self, name: str, _body: dict[str, t.Any]) -> tuple[int, str]:
@@ -246,6 +292,14 @@ def test_a_restart_that_nobody_needs_any_more_is_no_failure() -> None:
         fake.__class__ = Forestalled
         fake.members["pg-3"].pending = True
         assert bring(fake, Wanted(restart=True))["pending_restart"] == []
+
+
+@pytest.mark.parametrize(("timeout", "told"), [(180, 180), (0.4, 1)])
+def test_a_restart_may_take_as_long_as_the_run_waits(timeout: float, told: int) -> None:
+    with fake_cluster() as fake:
+        fake.members["pg-3"].pending = True
+        manage(reach(fake, timeout=timeout), Wanted(restart=True), Need(3), Manner(True, True))
+    assert fake.writes == [("pg-3", "/restart", {"restart_pending": True, "timeout": told})]
 
 
 def test_a_restart_that_fails_is_told_in_patronis_words() -> None:
@@ -304,6 +358,35 @@ def test_a_wrong_password_is_said_and_not_shown() -> None:
         with pytest.raises(ApiError, match="the password of patroni is not the one that this member has") as refused:
             manage(cluster, Wanted(pause=True), Need(3), Manner(True, True))
     assert "mistaken-password" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "call"),
+    [
+        (Wanted(config={"maximum_lag_on_failover": 5}), "/config"),
+        (Wanted(pause=True), "/config"),
+        (Wanted(leader="pg-2"), "/switchover"),
+        (Wanted(reinitialize=["pg-2"]), "/reinitialize"),
+        (Wanted(restart=True), "/restart"),
+    ],
+)  # fmt: skip
+def test_a_password_that_a_member_has_not_read_yet_is_shown_again(wanted: Wanted, call: str) -> None:
+    with fake_cluster() as fake:
+        fake.members["pg-2"].pending = wanted.restart
+        fake.reloads = {"pg-1": 8, "pg-2": 8}
+        bring(fake, wanted)
+    assert [path for _name, path, _body in fake.writes] == [call]
+
+
+@pytest.mark.parametrize(("loop_wait", "timeout", "least", "most"), [(1, 30, 6, 8), (10, 30, 15, 17), (10, 8, 8, 10)])
+def test_a_password_that_stays_refused_is_an_error_when_every_loop_has_begun(loop_wait: int, timeout: float, least: int, most: int) -> None:
+    with fake_cluster(config={"ttl": 30, "loop_wait": loop_wait}) as fake:
+        fake.reloads = {"pg-1": 1000}
+        cluster = reach(fake, timeout=timeout)
+        start = cluster.clock.now()
+        with pytest.raises(ApiError, match="the password of patroni is not the one that this member has"):
+            manage(cluster, Wanted(pause=True), Need(3), Manner(True, True))
+        assert least <= cluster.clock.now() - start <= most
 
 
 def test_strict_waits_for_the_members_that_shall_be_there() -> None:
