@@ -14,6 +14,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 #: What a request may be sent again with when its connection broke: reading twice harms nobody.
 HARMLESS = ("GET", "HEAD", "OPTIONS")
 
+#: How often one slot is tried for one request at most, however many failures leave it out.
+SAME_SLOT = 10
+
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 _METHOD = re.compile(r"[A-Z]+", re.ASCII)
 _ORIGIN = re.compile(r"'self'|https?://[A-Za-z0-9.*:-]+", re.ASCII)
@@ -133,7 +136,8 @@ def pool_id(route: Json) -> str:
 def pool(route: Json, common: Json, settings: t.Mapping[str, t.Any]) -> Json:
     """The pool behind a route, as M(generalbots.scaling.caddy_upstreams) takes it."""
     own: Json = {"id": pool_id(route), "upstreams": common["upstreams"], "health": {**common["health"], **_given(route["health"])}}
-    own |= _policy(route, common) | _tries(route, common) | _passive(common, settings)
+    passive = _passive(common, settings)
+    own |= _policy(route, common) | _tries(route, common, passive["max_fails"]) | passive
     own["dial_timeout"] = _first(route["dial_timeout"], common["dial_timeout"])
     own["response_header_timeout"] = _first(route["response_timeout"], common["response_timeout"])
     own |= _given({name: route[name] for name in ("stream_timeout", "stream_close_delay")})
@@ -168,10 +172,14 @@ def _policy(route: Json, common: Json) -> Json:
     return words
 
 
-def _tries(route: Json, common: Json) -> Json:
-    """How a slot that fails is replaced by another: quickly where the panic route seeks on, else for as long as is given."""
+def _tries(route: Json, common: Json, fails: int) -> Json:
+    """How a slot that fails is replaced by another: quickly where the panic route seeks on, else for as long as is given.
+
+    Most policies go back to the slot that failed until its ``fails`` failures leave it out; only then another one is tried.
+    """
     quick = common["panic"] and route["try_duration"] is None
-    retries = _first(route["retries"], common["retries"] if quick else 0)
+    others = common["retries"] and common["retries"] + min(fails, SAME_SLOT) - 1
+    retries = _first(route["retries"], others if quick else 0)
     duration = 0 if quick else _first(route["try_duration"], common["try_duration"])
     words: Json = {"retries": retries, "try_duration": duration, "try_interval": _first(route["try_interval"], common["try_interval"])}
     if retries or duration:
@@ -183,7 +191,7 @@ def _passive(common: Json, settings: t.Mapping[str, t.Any]) -> Json:
     if settings["circuit-breaker-enabled"]:
         threshold, timeout = settings["circuit-breaker-threshold"], settings["circuit-breaker-timeout"]
         return {"fail_duration": timeout, "max_fails": threshold, "unhealthy_status": [5]}
-    return {"fail_duration": common["fail_duration"]}
+    return {"fail_duration": common["fail_duration"], "max_fails": common["max_fails"] if common["fail_duration"] else 1}
 
 
 def _given(options: t.Mapping[str, t.Any]) -> Json:

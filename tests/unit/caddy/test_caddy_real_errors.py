@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
+import time
 import typing as t
 
 import pytest
-from caddy_fakes import Call, Upstream
+from caddy_fakes import Call, Upstream, upstream
 from caddy_real import RealCaddy, configure, needs_caddy, slot, until
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, Config, reconcile
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+from ansible_collections.generalbots.scaling.plugins.modules import caddy_upstreams_info
 
 pytestmark = needs_caddy
 pytest_plugins = ["caddy_fixtures"]
@@ -109,6 +112,75 @@ def test_a_body_that_is_too_large_is_refused_where_a_route_says_so(call: Call, c
             with contextlib.closing(link):
                 link.request("POST", path, body=b"x" * 11)
                 assert link.getresponse().status == status
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Content-Length: 100000\r\n\r\n" + b"x" * 1000,
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b"x" * 1024 + b"\r\n",
+    ],
+    ids=["broken off", "beyond max_body"],
+)
+def test_an_upload_that_its_visitor_ends_takes_no_instance_out(call: Call, caddy: RealCaddy, sent: bytes) -> None:
+    with two(call, caddy, gb_routes=[{"name": "web", "max_body": "1000B" if b"chunked" in sent else None}]) as instances:
+        for serving, _gate in instances:
+            serving.hold.clear()
+
+        def counted() -> bool:
+            with (
+                socket.create_connection(("127.0.0.1", caddy.https), 10) as plain,
+                caddy.trust().wrap_socket(plain, server_hostname="localhost") as visitor,
+            ):
+                visitor.sendall(b"POST /held HTTP/1.1\r\nHost: localhost\r\n" + sent)
+                visitor.shutdown(socket.SHUT_WR)
+                while visitor.recv(4096):
+                    pass
+            return any(one["fails"] for one in call(caddy_upstreams_info, caddy)["upstreams"])
+
+        # Now and then Caddy sees that the visitor left before it misses the rest, and counts nothing.
+        until("Caddy to count it", counted)
+        assert {caddy.get("/api/x")[2] for _ in range(4)} == {"botserver-1", "botserver-2"}
+
+
+@pytest.mark.parametrize("policy", ["first", "cookie"])
+@pytest.mark.parametrize("silent, seconds", [(False, 1), (True, 3)], ids=["refuses", "is silent"])
+def test_one_dead_slot_of_two_costs_no_request(call: Call, caddy: RealCaddy, policy: str, silent: bool, seconds: float) -> None:
+    """Though its check is well: sticky visitors of it, and those for whom it is the first, get through too."""
+    routes = [{"name": "web", "policy": policy, **({"cookie": {"fallback": "first"}} if policy == "cookie" else {})}]
+    with contextlib.ExitStack() as stack:
+        gate = stack.enter_context(upstream("gate", "127.0.0.101", caddy.gate))
+        with upstream("botserver-1", "127.0.0.101", caddy.port):
+            stack.enter_context(slot(caddy, 2))
+            configure(call, caddy, gb_routes=routes)
+            headers = next(seen for _status, seen, body in iter(lambda: caddy.get("/"), None) if body == "botserver-1")
+        # No connection is left on which botserver-1 would still answer.
+        configure(call, caddy, gb_routes=routes, caddy_grace_period="9s")
+        if silent:
+            stack.enter_context(deaf("127.0.0.101", caddy.port))
+        cookie = headers.get("set-cookie", "none=").split(";")[0]
+        begin, took = time.monotonic(), []
+        for turn in range(8):
+            status, _headers, body = caddy.get("/", Cookie=cookie, method="POST" if turn % 2 else "GET")
+            took.append(time.monotonic() - begin)
+            begin = time.monotonic()
+            assert (status, body) == (200, "botserver-2")
+        assert max(took) < seconds and gate.checks
+
+
+@contextlib.contextmanager
+def deaf(host: str, port: int) -> t.Iterator[None]:
+    """An address that takes no connection and refuses none: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(0)
+        for _waiting in range(3):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((host, port))
+        yield
 
 
 def test_what_was_sent_is_repeated_only_if_it_reads(call: Call, caddy: RealCaddy) -> None:

@@ -142,9 +142,26 @@ def test_a_writing_request_is_never_sent_twice() -> None:
 
 def test_the_breaker_takes_the_place_of_the_short_memory_of_failures() -> None:
     settings = {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 4, "circuit-breaker-timeout": 9}
-    assert pools()["gb-web"].items() >= {"fail_duration": 3.0}.items() and "max_fails" not in pools()["gb-web"]
+    assert pools()["gb-web"].items() >= {"fail_duration": 3.0, "max_fails": 3}.items() and "unhealthy_status" not in pools()["gb-web"]
     broken = pools(settings=settings)["gb-web"]
     assert (broken["fail_duration"], broken["max_fails"], broken["unhealthy_status"]) == (9, 4, [5])
+
+
+@pytest.mark.parametrize(
+    "route, more, retries",
+    [
+        ({}, {}, 4),
+        ({}, {"pool": {"max_fails": 1}}, 2),
+        ({}, {"pool": {"retries": 0}}, 0),
+        ({}, {"pool": {"fail_duration": 0}}, 2),
+        ({}, {"settings": {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 5}}, 6),
+        ({}, {"settings": {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 999}}, 11),
+        ({"retries": 1}, {}, 1),
+        ({"try_duration": 3}, {}, 0),
+    ],
+)
+def test_a_slot_is_tried_until_it_is_left_out_and_then_others(route: dict[str, t.Any], more: dict[str, t.Any], retries: int) -> None:
+    assert pools({**WEB, **route}, **more)["gb-web"]["retries"] == retries
 
 
 def test_a_sticky_route_has_a_panic_pool_of_its_own_and_the_others_share_one() -> None:
