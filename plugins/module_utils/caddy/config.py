@@ -70,6 +70,11 @@ def proxies(config: Json) -> list[Json]:
     return [one for one in _objects(config) if one.get("handler") == "reverse_proxy"]
 
 
+def proxy_ids(config: Json) -> list[str]:
+    """The C(@id)s of the reverse_proxy handlers."""
+    return [str(one["@id"]) for one in proxies(config) if one.get("@id")]
+
+
 def require_admin(config: Json, socket: str) -> None:
     """Refuse a configuration that would take the admin endpoint away from where we reach it.
 

@@ -49,6 +49,16 @@ def test_a_new_structure_keeps_the_pools_and_new_slots_keep_the_structure(call: 
     assert listed == {f"127.0.0.{100 + number}:{caddy.port}" for number in (1, 2, 3)}
 
 
+def test_check_mode_tells_what_a_new_route_changes(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy)
+    before = Caddy(caddy.socket).read()
+    widget = {"name": "widget", "path": ["/widget/*"], "policy": "cookie"}
+    for policy, told in (("first", [True, False]), ("random", [True, True])):
+        routes = [widget, {"name": "web", "policy": policy}]
+        assert configure(call, caddy, check=True, gb_routes=routes) == told and Caddy(caddy.socket).read() == before
+    assert configure(call, caddy, gb_routes=routes) == told
+
+
 def test_what_caddy_refuses_changes_nothing(call: Call, caddy: RealCaddy) -> None:
     configure(call, caddy)
     before = Caddy(caddy.socket).read()
