@@ -19,6 +19,7 @@ SAME_SLOT = 10
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 _METHOD = re.compile(r"[A-Z]+", re.ASCII)
+_POLICY = "Content-Security-Policy"
 _ORIGIN = re.compile(r"'self'|https?://[A-Za-z0-9.*:-]+", re.ASCII)
 
 
@@ -116,16 +117,36 @@ def answer_headers(common: t.Mapping[str, t.Any], route: Json | None, alt_svc: s
     frames = route["frames"] if route else []
     if frames:
         wanted["X-Frame-Options"] = None
-    gone = ["Server", *(name for name, value in wanted.items() if value is None)]
     values = header_lists({name: value for name, value in wanted.items() if value is not None})
+    gone = [name for name, value in wanted.items() if value is None]
+    if not _named(values, "Server"):
+        gone.append("Server")
     values["X-Request-Id"] = ["{http.request.uuid}"]
     if alt_svc:
         values["Alt-Svc"] = [alt_svc]
     response: Json = {"deferred": True, "set": values, "delete": gone}
-    origins = [origin for origin in frames if origin != "any"]
-    if origins and "any" not in frames:
-        response["add"] = {"Content-Security-Policy": [f"frame-ancestors {' '.join(origins)}"]}
+    if frames and "any" not in frames:
+        _frame(response, f"frame-ancestors {' '.join(frames)}")
     return {"handler": "headers", "response": response}
+
+
+def _frame(response: Json, policy: str) -> None:
+    """Let a policy hold beside that of the site, or of the instance where the site says nothing of it.
+
+    Caddy adds, sets and then deletes, so that what is added is gone where the header is set or deleted too.
+    """
+    values, gone = response["set"], response["delete"]
+    own, deleted = _named(values, _POLICY), _named(gone, _POLICY)
+    if not (own or deleted):
+        response["add"] = {_POLICY: [policy]}
+        return
+    values[_POLICY] = [*(text for name in own for text in values.pop(name)), policy]
+    response["delete"] = [name for name in gone if name not in deleted]
+
+
+def _named(names: t.Iterable[str], wanted: str) -> list[str]:
+    """Those that are a header's name, in whatever case it is written."""
+    return [name for name in names if name.lower() == wanted.lower()]
 
 
 def pool_id(route: Json) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import socket
 import threading
@@ -96,17 +97,26 @@ def test_a_route_may_be_shown_in_frames_and_have_headers_of_its_own(call: Call, 
         "frames": ["https://www.example.org"],
         "response_headers": {"Cache-Control": "no-store"},
     }
-    with two(call, caddy, gb_routes=[{"name": "api", "path": ["/api/*"]}, widget, {"name": "web"}]):
+    own = {"name": "own", "path": ["/own/*"], "frames": ["'self'"], "response_headers": {"Content-Security-Policy": "default-src 'self'"}}
+    with two(
+        call,
+        caddy,
+        gb_routes=[{"name": "api", "path": ["/api/*"]}, widget, own, {"name": "web"}],
+        caddy_headers={"X-Frame-Options": "DENY", "Server": "ours"},
+    ):
         _status, headers, _body = caddy.get("/widget/x")
         assert "x-frame-options" not in headers and headers["content-security-policy"] == "frame-ancestors https://www.example.org"
         assert headers["cache-control"] == "no-store"
-        assert caddy.get("/other")[1]["x-frame-options"] == "DENY"
+        with contextlib.closing(http.client.HTTPSConnection("localhost", caddy.https, timeout=20, context=caddy.trust())) as link:
+            link.request("GET", "/own/x")
+            policies = link.getresponse().headers.get_all("Content-Security-Policy")
+        assert policies == ["default-src 'self'", "frame-ancestors 'self'"]
+        other = caddy.get("/other")[1]
+        assert (other["server"], other["x-frame-options"]) == ("ours", "DENY")
 
 
 def test_a_body_that_is_too_large_is_refused_where_a_route_says_so(call: Call, caddy: RealCaddy) -> None:
     with two(call, caddy, gb_routes=[{"name": "api", "path": ["/api/*"]}, {"name": "web", "max_body": "10B"}]):
-        import http.client
-
         for path, status in (("/", 413), ("/api/x", 200)):
             link = http.client.HTTPSConnection("localhost", caddy.https, timeout=20, context=caddy.trust())
             with contextlib.closing(link):

@@ -194,6 +194,33 @@ def test_who_may_show_a_route_in_a_frame(frames: list[str], policy: list[str] | 
     assert response["set"].get("X-Frame-Options") == option and ("X-Frame-Options" in response["delete"]) is (option is None)
 
 
+ANCESTORS = "frame-ancestors https://a.test"
+
+
+@pytest.mark.parametrize(
+    "common, own, policies",
+    [
+        ({"Content-Security-Policy": "default-src 'self'"}, {}, ["default-src 'self'", ANCESTORS]),
+        ({"content-security-policy": "a"}, {}, ["a", ANCESTORS]),
+        ({}, {"Content-Security-Policy": ["a", "b"]}, ["a", "b", ANCESTORS]),
+        ({"Content-Security-Policy": "a"}, {"Content-Security-Policy": None}, [ANCESTORS]),
+    ],
+)
+def test_a_policy_of_the_sites_own_and_that_of_frames_hold_both(
+    common: dict[str, t.Any], own: dict[str, t.Any], policies: list[str]
+) -> None:
+    """Caddy adds before it sets and deletes: what is added beside them is gone."""
+    response = site_routes.answer_headers(common, {"frames": ["https://a.test"], "response_headers": own}, "")["response"]
+    assert "add" not in response and response["set"]["Content-Security-Policy"] == policies
+    assert [name.lower() for name in (*response["set"], *response["delete"])].count("content-security-policy") == 1
+
+
+@pytest.mark.parametrize("name", ["Server", "server"])
+def test_a_server_of_the_users_own_is_named(name: str) -> None:
+    response = site_routes.answer_headers({name: "x"}, None, "")["response"]
+    assert response["set"][name] == ["x"] and "Server" not in response["delete"]
+
+
 def test_every_unknown_name_is_told_at_once() -> None:
     with pytest.raises(InvalidInput) as error:
         site.build({**options({"name": "web", "polici": "first"}), "colour": "red"})
