@@ -20,7 +20,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 # What a query may name a visitor or a secret by; the access log hides their values.
 HIDDEN = ("session_id", "user_id", "token", "access_token", "refresh_token", "api_key", "key", "password", "secret", "code", "state")
-_BY_ADDRESS = "ip"
 
 
 class Site(t.TypedDict):
@@ -42,6 +41,7 @@ def build(given: t.Mapping[str, t.Any]) -> Site:
     _check(options)
     routes = options["routes"]
     site_routes.check(routes)
+    _check_addresses(options)
     tls = site_tls.build(options["tls"], options["hosts"], options["listen"], options["tls_folder"])
     pools = _pools(options)
     http = {"grace_period": options["grace_period"], "metrics": {}, "servers": _servers(options, tls)}
@@ -52,7 +52,7 @@ def build(given: t.Mapping[str, t.Any]) -> Site:
 
 
 def _check(options: Json) -> None:
-    settings, listen = options["settings"], options["listen"]
+    settings = options["settings"]
     if not options["hosts"]:
         raise InvalidInput("gb_site_hosts is empty, and the site would answer to no name. List at least one; nothing was changed.")
     if not settings["health-enabled"]:
@@ -66,12 +66,19 @@ def _check(options: Json) -> None:
             "caddy_cookie_secret has fewer than 32 characters, and whoever guesses it can choose the instance that serves them. "
             "Generate one, the same for all proxies; nothing was changed."
         )
-    limited = settings["rate-limit-enabled"] and settings["rate-limit-by"] == _BY_ADDRESS
-    if "h3" in listen["protocols"] and listen["proxy_protocol"] and limited:
+
+
+def _check_addresses(options: Json) -> None:
+    """Refuse limits by an address that all who come by HTTP/3 have in common."""
+    listen = options["listen"]
+    if "h3" not in listen["protocols"] or not listen["proxy_protocol"]:
+        return
+    limits = Limits(options["settings"], options["limits"], options["routes"]).by_address()
+    if limits:
         raise InvalidInput(
-            "HTTP/3 comes through the host's proxy device without the visitor's address, and rate-limit-by is ip: all visitors would "
-            "share one limit. Take h3 out of gb_http_versions, set gb_proxy_protocol to false where the proxy is reached directly, or "
-            "choose another rate-limit-by; nothing was changed."
+            f"HTTP/3 comes through the host's proxy device without the visitor's address, and {', and '.join(limits)}, which counts by the "
+            "address, or falls back on it: all visitors would share one limit. Take h3 out of gb_http_versions, set gb_proxy_protocol to "
+            "false where the proxy is reached directly, or limit by tenant; nothing was changed."
         )
 
 

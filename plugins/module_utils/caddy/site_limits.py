@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.site_options import Json
@@ -35,6 +36,8 @@ PATHS: t.Mapping[str, tuple[str, ...]] = {
 }
 ADDRESS = "gb_address"
 _OWN = "ip"
+# Every request has a host.
+_ALWAYS = "tenant"
 
 # What goes before the last 64 bits of an IPv6 address, in Go's way of writing it; IPv4 stays as it is.
 _NETWORKS = (
@@ -93,6 +96,19 @@ class Limits:
                 f"storage of caddy_rate_limit is file_system with the root {storage.get('root')!r}, which no other proxy would share. Give "
                 "the folder that all proxies have in common, as in {module: file_system, root: /srv/limits}. Nothing was changed."
             )
+
+        for name, source in self.options["keys"].items():
+            if not re.search(r"\{[^{}\s]+\}", str(source)):
+                raise InvalidInput(
+                    f"gb_rate_limit_keys has {name}: {source!r}, the same for every visitor, and all would share one limit. Write a "
+                    "placeholder in braces, such as {http.request.header.X-User}. Nothing was changed."
+                )
+
+    def by_address(self) -> list[str]:
+        """Which limits count by the visitor's address, or fall back on it where a request has none of what they count by."""
+        everywhere = [("rate-limit-by", self.by)] if self.enabled else []
+        own = [(f"the limit of route {route['name']}", route["limit"]["by"] or self.by) for route in self.routes if route["limit"]]
+        return [f"{what} is {by}" for what, by in (*everywhere, *own) if by != _ALWAYS or _ALWAYS in self.options["keys"]]
 
     def _endpoint_names(self) -> list[str]:
         return [key.removeprefix(ENDPOINT) for key, value in self.settings.items() if key.startswith(ENDPOINT) and value]

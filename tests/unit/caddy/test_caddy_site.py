@@ -255,6 +255,39 @@ def test_each_kind_of_limit_has_a_folder_of_its_own_where_proxies_share_files(st
     assert all({**one["storage"], "root": ""} == {**storage, "root": ""} and one["distributed"] for one in found)
 
 
+@pytest.mark.parametrize("source", ["http.request.header.X-User", "", "{}", "{http.request. header}"])
+def test_a_limit_by_what_is_the_same_for_all_is_refused(source: str) -> None:
+    with pytest.raises(InvalidInput, match=r"gb_rate_limit_keys has user: .*all would share one limit"):
+        site.build(options(limits={"keys": {"user": source}}))
+
+
+@pytest.mark.parametrize(
+    "settings, limit, more, told",
+    [
+        ({"rate-limit-by": "ip"}, None, {}, "rate-limit-by is ip"),
+        ({"rate-limit-by": "user"}, None, {}, "rate-limit-by is user"),
+        ({"rate-limit-by": "session"}, {"requests": 1, "by": "token"}, {}, "rate-limit-by is session, and the limit of route web is token"),
+        ({"rate-limit-by": "tenant"}, {"requests": 1, "by": "ip"}, {}, "and the limit of route web is ip"),
+        ({"rate-limit-enabled": False, "rate-limit-by": "ip"}, {"requests": 1}, {}, "and the limit of route web is ip"),
+        ({"rate-limit-by": "tenant"}, None, {"keys": {"tenant": "{http.request.header.X-Tenant}"}}, "rate-limit-by is tenant"),
+        ({"rate-limit-by": "tenant"}, {"requests": 1}, {}, None),
+        ({"rate-limit-enabled": False, "rate-limit-by": "ip"}, None, {}, None),
+    ],
+)
+def test_http3_without_addresses_and_a_limit_that_needs_them(
+    settings: dict[str, t.Any], limit: dict[str, t.Any] | None, more: dict[str, t.Any], told: str | None
+) -> None:
+    listen = {"protocols": ["h1", "h2", "h3"], "proxy_protocol": True}
+    given = options({**WEB, "limit": limit}, settings={"rate-limit-enabled": True, **settings}, limits=more, listen=listen)
+    site.build({**given, "listen": {**listen, "proxy_protocol": False}})
+    if told is None:
+        site.build(given)
+        return
+    with pytest.raises(InvalidInput) as error:
+        site.build(given)
+    assert told in str(error.value) and "all visitors would share one limit" in str(error.value)
+
+
 def limiters(part: t.Any) -> list[dict[str, t.Any]]:
     """Every rate_limit handler, in the order in which requests come to them."""
     if isinstance(part, list):
