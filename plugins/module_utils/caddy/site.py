@@ -42,6 +42,7 @@ def build(given: t.Mapping[str, t.Any]) -> Site:
     routes = options["routes"]
     site_routes.check(routes)
     _check_addresses(options)
+    site_tls.check_proxies(options["tls"], options["proxies"])
     tls = site_tls.build(options["tls"], options["hosts"], options["listen"], options["tls_folder"])
     pools = _pools(options)
     http = {"grace_period": options["grace_period"], "metrics": {}, "servers": _servers(options, tls)}

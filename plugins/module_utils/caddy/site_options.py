@@ -130,6 +130,7 @@ SITE: Json = {
     "routes": {"type": "list", "elements": "dict", "options": ROUTE, "required": True},
     "headers": {"type": "dict", "default": {}},
     "grace_period": {"type": "str", "default": "10s"},
+    "proxies": {"type": "int", "default": 1},
     "listen": {"type": "dict", "options": _LISTEN, "apply_defaults": True},
     "pool": {"type": "dict", "options": _POOL, "required": True},
     "limits": {"type": "dict", "options": _LIMITS, "apply_defaults": True},

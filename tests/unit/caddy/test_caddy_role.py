@@ -49,6 +49,11 @@ REFUSED: dict[str, tuple[str, dict[str, t.Any], str]] = {
         "all visitors would share one limit",
     ),
     "no public name for ACME": ("preflight", {**GOOD, "gb_tls": {"source": "acme"}}, "signs only names that all the world can look up"),
+    "ACME for several proxies": (
+        "preflight",
+        {**GOOD, "gb_site_hosts": ["bots.example.org"], "gb_tls": {"source": "acme"}, "gb_proxies": 2},
+        "gb_proxies is 2",
+    ),
     "files and no key": ("preflight", {**GOOD, "gb_tls": {"source": "files", "certificate": "{bin}/caddy"}}, "no key"),
     "a certificate that is not there": (
         "preflight",

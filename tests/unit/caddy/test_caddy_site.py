@@ -288,6 +288,14 @@ def test_http3_without_addresses_and_a_limit_that_needs_them(
     assert told in str(error.value) and "all visitors would share one limit" in str(error.value)
 
 
+def test_acme_is_for_one_proxy() -> None:
+    tls = {"source": "acme", "email": "a@b.test", "directory": "https://ca.test/acme"}
+    site.build(options(tls=tls, proxies=1))
+    site.build(options(proxies=2))
+    with pytest.raises(InvalidInput, match=r"gb_tls has source acme, and gb_proxies is 2.*use source files, or set gb_proxies to 1"):
+        site.build(options(tls=tls, proxies=2))
+
+
 def limiters(part: t.Any) -> list[dict[str, t.Any]]:
     """Every rate_limit handler, in the order in which requests come to them."""
     if isinstance(part, list):
