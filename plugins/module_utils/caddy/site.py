@@ -88,6 +88,13 @@ def _pools(options: Json) -> list[Json]:
     pools = [site_routes.pool(route, common, options["settings"]) for route in routes]
     if not common["panic"]:
         return pools
+    sticky = [route["name"] for route in routes if route["policy"] == "cookie"]
+    if sticky and not common["panic_health"]:
+        raise InvalidInput(
+            f"caddy_panic_health is empty, and route {sticky[0]} is sticky. Without checks of its own Caddy would hold the instances of its "
+            "panic route for others than those that the cookie names, and its visitors would lose theirs where none is healthy. Give a path "
+            "such as /health, or set caddy_panic to false; nothing was changed."
+        )
     ids = [(site_errors.panic_id(route), pool) for route, pool in zip(routes, pools, strict=True)]
     own = [site_routes.panic_pool(name, common, pool) for name, pool in ids if name != site_errors.PANIC]
     shared = [site_routes.panic_pool(site_errors.PANIC, common)] if len(own) < len(routes) else []

@@ -172,6 +172,15 @@ def test_a_sticky_route_has_a_panic_pool_of_its_own_and_the_others_share_one() -
     assert {*pools(WEB, pool={"panic": False})} == {"gb-web"}
 
 
+def test_a_sticky_panic_route_without_checks_is_refused() -> None:
+    """Its addresses would be spelled otherwise than those that the cookie was made of."""
+    sticky = {"name": "ws", "path": ["/ws"], "policy": "cookie"}
+    with pytest.raises(InvalidInput, match="caddy_panic_health is empty, and route ws is sticky"):
+        site.build(options(sticky, WEB, pool={"panic_health": ""}))
+    assert pools(WEB, pool={"panic_health": ""})["gb-panic"].get("health") is None
+    assert {*pools(sticky, WEB, pool={"panic_health": "", "panic": False})} == {"gb-ws", "gb-web"}
+
+
 def test_a_route_says_what_differs_from_the_others() -> None:
     own = {"health": {"uri": "/ready", "fails": 9}, "dial_timeout": 4, "response_timeout": 5, "stream_timeout": 6, "stream_close_delay": 7}
     pool = pools({"name": "web", **own})["gb-web"]
