@@ -21,6 +21,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 # What a query may name a visitor or a secret by; the access log hides their values.
 HIDDEN = ("session_id", "user_id", "token", "access_token", "refresh_token", "api_key", "key", "password", "secret", "code", "state")
 
+# What a visitor may claim about an address and no instance shall read; Caddy itself sees to X-Forwarded-*.
+CLAIMED = ("Forwarded", "X-Real-IP")
+
 
 class Site(t.TypedDict):
     """What a proxy needs: Caddy's configuration with its pools, these alone, and files that it names, by their place in the proxy."""
@@ -91,9 +94,9 @@ def _pools(options: Json) -> list[Json]:
     sticky = [route["name"] for route in routes if route["policy"] == "cookie"]
     if sticky and not common["panic_health"]:
         raise InvalidInput(
-            f"caddy_panic_health is empty, and route {sticky[0]} is sticky. Without checks of its own Caddy would hold the instances of its "
-            "panic route for others than those that the cookie names, and its visitors would lose theirs where none is healthy. Give a path "
-            "such as /health, or set caddy_panic to false; nothing was changed."
+            f"caddy_panic_health is empty, and route {sticky[0]} is sticky. Without checks of its own Caddy would hold the instances of "
+            "its panic route for others than those that the cookie names, and its visitors would lose theirs where none is healthy. Give "
+            "a path such as /health, or set caddy_panic to false; nothing was changed."
         )
     ids = [(site_errors.panic_id(route), pool) for route, pool in zip(routes, pools, strict=True)]
     own = [site_routes.panic_pool(name, common, pool) for name, pool in ids if name != site_errors.PANIC]
@@ -134,7 +137,7 @@ def _redirect(options: Json) -> list[Json]:
 
 def _site(options: Json) -> list[Json]:
     limits = Limits(options["settings"], options["limits"], options["routes"])
-    named = {"handler": "headers", "request": {"set": {"X-Request-Id": ["{http.request.uuid}"]}}}
+    named = {"handler": "headers", "request": {"set": {"X-Request-Id": ["{http.request.uuid}"]}, "delete": list(CLAIMED)}}
     encode = {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"]}
     before = limits.handlers()
     return [

@@ -13,6 +13,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 #: What a request may be sent again with when its connection broke: reading twice harms nobody.
 HARMLESS = ("GET", "HEAD", "OPTIONS")
+# A body has gone to the first instance, and the next one would be sent none.
+_REPEATED = {"method": list(HARMLESS), "not": [{"header": {"Content-Length": ["*"]}}, {"header": {"Transfer-Encoding": ["*"]}}]}
 
 #: How often one slot is tried for one request at most, however many failures leave it out.
 SAME_SLOT = 10
@@ -178,7 +180,7 @@ def panic_pool(name: str, common: Json, sticky: Json | None = None) -> Json:
             **chosen,
             "try_duration": common["try_duration"],
             "try_interval": common["try_interval"],
-            "retry_match": [{"method": list(HARMLESS)}] if common["try_duration"] else None,
+            "retry_match": [_REPEATED] if common["try_duration"] else None,
             "dial_timeout": common["dial_timeout"],
             "response_header_timeout": common["response_timeout"],
         }
@@ -204,7 +206,7 @@ def _tries(route: Json, common: Json, fails: int) -> Json:
     duration = 0 if quick else _first(route["try_duration"], common["try_duration"])
     words: Json = {"retries": retries, "try_duration": duration, "try_interval": _first(route["try_interval"], common["try_interval"])}
     if retries or duration:
-        words["retry_match"] = [{"method": list(HARMLESS)}]
+        words["retry_match"] = [_REPEATED]
     return words
 
 

@@ -97,12 +97,14 @@ def test_headers_routes_and_names(call: Call, caddy: RealCaddy) -> None:
     with slot(caddy, 1) as (serving, _gate):
         configure(call, caddy)
         until("slot 1 to serve", lambda: caddy.get("/api/x")[0] == 200)
-        status, headers, body = caddy.get("/page?session_id=5ecret&keep=1", Cookie="x=5ecret")
+        claims = {"X-Real-IP": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X-Forwarded-For": "192.0.2.1"}
+        status, headers, body = caddy.get("/page?session_id=5ecret&keep=1", Cookie="x=5ecret", **claims)
         assert (status, body) == (200, "botserver-1")
         assert headers["x-frame-options"] == "DENY" and headers["x-content-type-options"] == "nosniff"
         assert headers["strict-transport-security"].startswith("max-age=") and "referrer-policy" in headers
         assert "server" not in headers and "alt-svc" not in headers
         assert serving.headers[-1]["x-request-id"] == headers["x-request-id"] != ""
+        assert serving.headers[-1]["x-forwarded-for"] == "127.0.0.1" and not {"x-real-ip", "forwarded"} & serving.headers[-1].keys()
         assert caddy.get("/", host="elsewhere.example")[0] == 421
         lines = caddy.log("access.log")
         assert any(line["request"]["uri"] == "/page?keep=1&session_id=hidden" for line in lines)

@@ -213,6 +213,21 @@ def test_what_was_sent_is_repeated_only_if_it_reads(call: Call, caddy: RealCaddy
         assert json.loads(body)["error"] == "no_answer"
 
 
+@pytest.mark.parametrize("body, status", [(None, 200), (b"x", 503), ([b"x"], 503)], ids=["no body", "a body", "a body in chunks"])
+def test_a_reading_request_with_a_body_is_not_repeated_without_it(
+    call: Call, caddy: RealCaddy, body: bytes | list[bytes] | None, status: int
+) -> None:
+    with two(call, caddy, caddy_fail_duration=0) as instances:
+        for (serving, _gate), drops in zip(instances, (True, False), strict=True):
+            serving.drops = drops
+        seen = set()
+        for _turn in range(2):
+            with contextlib.closing(http.client.HTTPSConnection("localhost", caddy.https, timeout=20, context=caddy.trust())) as link:
+                link.request("GET", "/api/x", body=body)
+                seen.add(link.getresponse().status)
+        assert seen == {200, status}
+
+
 def test_a_form_that_was_cut_off_is_not_told_to_come_again(call: Call, caddy: RealCaddy) -> None:
     """Outside the API it is one line; JSON where the visitor says so."""
     with slot(caddy, 1) as (serving, _gate):
