@@ -14,6 +14,7 @@ import typing as t
 import pytest
 from caddy_fakes import Call, FakeCaddy, fake_binary, fake_caddy, proxy, site, upstream
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy
 from ansible_collections.generalbots.scaling.plugins.modules import caddy_config, caddy_upstreams, caddy_upstreams_info
 
 pytest_plugins = ["caddy_fixtures"]
@@ -175,6 +176,15 @@ def test_info_waits_for_idle_and_does_not_fail_when_it_is_not(call: Call) -> Non
         busy = call(caddy_upstreams_info, fake, wait_idle=["a:1"], wait_timeout=0)
         assert (busy["idle"], busy["in_flight"]) == (False, {"a:1": 2}) and "failed" not in busy
         assert call(caddy_upstreams_info, fake, wait_idle=["gone:1"], wait_timeout=0)["idle"] is True
+
+
+def test_info_begins_to_wait_anew_when_caddy_is_reloaded(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_caddy(site()) as fake:
+        stamps = iter([1, 1, 2])
+        loaded = "caddy_config_last_reload_success_timestamp_seconds {}\n"
+        monkeypatch.setattr(Caddy, "metrics", lambda _caddy: loaded.format(next(stamps, 2)))
+        call(caddy_upstreams_info, fake, health=INFO, wait_unhealthy=["127.0.0.1:1"], wait_timeout=0)
+        assert next(stamps, None) is None
 
 
 def test_info_waits_until_caddy_has_noticed(call: Call) -> None:
