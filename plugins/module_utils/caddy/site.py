@@ -129,10 +129,20 @@ def _one_route(routes: list[Json], errors: list[Json] | None = None) -> Json:
 
 def _redirect(options: Json) -> list[Json]:
     port = options["listen"]["public_https_port"]
-    place = "https://{http.request.host}" + ("" if port == 443 else f":{port}") + "{http.request.uri}"
-    answer = {"handler": "static_response", "status_code": 308, "headers": {"Location": [place]}}
-    plain = {"handler": "headers", "response": {"deferred": True, "delete": ["Server"]}}
-    return [{"handle": [plain]}, _other_hosts(options), {"handle": [answer]}]
+    rest = ("" if port == 443 else f":{port}") + "{http.request.uri}"
+    # Caddy takes the brackets away together with a port, and leaves them where there is none.
+    bare = {"host": [host for host in options["hosts"] if ":" in host], "expression": "!{http.request.host}.startsWith('[')"}
+    own = [{"match": [bare], "terminal": True, "handle": [_moved("https://[{http.request.host}]" + rest)]}] if bare["host"] else []
+    return [{"handle": [_plain()]}, _other_hosts(options, _plain()), *own, {"handle": [_moved("https://{http.request.host}" + rest)]}]
+
+
+def _moved(place: str) -> Json:
+    return {"handler": "static_response", "status_code": 308, "headers": {"Location": [place]}}
+
+
+def _plain() -> Json:
+    """Headers for answers over plain HTTP, of which the site's own say nothing."""
+    return {"handler": "headers", "response": {"deferred": True, "delete": ["Server"]}}
 
 
 def _site(options: Json) -> list[Json]:
@@ -142,7 +152,7 @@ def _site(options: Json) -> list[Json]:
     before = limits.handlers()
     return [
         {"handle": [named, encode]},
-        _other_hosts(options),
+        _other_hosts(options, _headers(options, None)),
         *([{"handle": before}] if before else []),
         *(_route(options, route, limits) for route in options["routes"]),
         site_errors.not_found(_headers(options, None)),
@@ -170,10 +180,9 @@ def _headers(options: Json, route: Json | None) -> Json:
     return site_routes.answer_headers(options["headers"], route, alt_svc)
 
 
-def _other_hosts(options: Json) -> Json:
+def _other_hosts(options: Json, headers: Json) -> Json:
     answer = {"handler": "static_response", "status_code": 421}
-    plain = {"handler": "headers", "response": {"deferred": True, "delete": ["Server"]}}
-    return {"match": [{"not": [{"host": options["hosts"]}]}], "terminal": True, "handle": [plain, answer]}
+    return {"match": [{"not": [{"host": options["hosts"]}]}], "terminal": True, "handle": [headers, answer]}
 
 
 def _wrappers(listen: Json) -> Json:

@@ -105,7 +105,8 @@ def test_headers_routes_and_names(call: Call, caddy: RealCaddy) -> None:
         assert "server" not in headers and "alt-svc" not in headers
         assert serving.headers[-1]["x-request-id"] == headers["x-request-id"] != ""
         assert serving.headers[-1]["x-forwarded-for"] == "127.0.0.1" and not {"x-real-ip", "forwarded"} & serving.headers[-1].keys()
-        assert caddy.get("/", host="elsewhere.example")[0] == 421
+        status, headers, _body = caddy.get("/", host="elsewhere.example")
+        assert (status, headers["x-frame-options"], "server" in headers) == (421, "DENY", False) and headers["x-request-id"]
         lines = caddy.log("access.log")
         assert any(line["request"]["uri"] == "/page?keep=1&session_id=hidden" for line in lines)
         assert "5ecret" not in json.dumps([*lines, *caddy.log()])
@@ -118,6 +119,14 @@ def test_plain_http_is_sent_to_https(call: Call, caddy: RealCaddy) -> None:
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Location"]) == (308, f"https://localhost:{caddy.https}/a?b=c")
         assert answer.headers["Server"] is None
+
+
+def test_plain_http_to_an_ipv6_address_is_sent_to_one_with_brackets(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy, gb_site_hosts=["localhost", "::1"])
+    for host, place in (("[::1]:8080", "[::1]"), ("[::1]", "[::1]"), ("localhost", "localhost")):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", caddy.http, timeout=10)) as connection:
+            connection.request("GET", "/a", headers={"Host": host})
+            assert connection.getresponse().headers["Location"] == f"https://{place}:{caddy.https}/a"
 
 
 def test_with_no_slot_at_all_the_error_has_the_headers_too(call: Call, caddy: RealCaddy) -> None:
