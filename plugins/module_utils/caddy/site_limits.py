@@ -39,12 +39,18 @@ _OWN = "ip"
 # Every request has a host.
 _ALWAYS = "tenant"
 
-# What goes before the last 64 bits of an IPv6 address, in Go's way of writing it; IPv4 stays as it is.
+# What goes before the last 64 bits of an IPv6 address, in Go's way of writing it (RFC 5952): the first that matches. Zeros that :: stands
+# for are written out as far as they belong to it, so that each network has one key. IPv4 stays as it is.
 _NETWORKS = (
-    (r"^::ffff:([0-9.]+)$", "${1}"),
+    (r"^::ffff:([0-9]+\.[0-9.]+)$", "${1}"),
     (r"^((?:[0-9a-f]+:){4})", "${1}"),
-    (r"^([0-9a-f:]*::(?:[0-9a-f]+:)*)(?:[0-9a-f]+:){3}[0-9a-f]+$", "${1}"),
-    (r"^([0-9a-f:]*::)", "${1}"),
+    (r"^((?:[0-9a-f]+:){3}):", "${1}0:"),
+    (r"^((?:[0-9a-f]+:){2}):", "${1}0:0:"),
+    (r"^([0-9a-f]+:):([0-9a-f]+:)(?:[0-9a-f]+:){3}[0-9a-f]+", "${1}0:0:${2}"),
+    (r"^([0-9a-f]+:):", "${1}0:0:0:"),
+    (r"^::((?:[0-9a-f]+:){2})(?:[0-9a-f]+:){3}[0-9a-f]+", "0:0:${1}"),
+    (r"^::([0-9a-f]+:)(?:[0-9a-f]+:){3}[0-9a-f]+", "0:0:0:${1}"),
+    (r"^::", "0:0:0:0:"),
 )
 
 

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import pathlib
+import random
+import re
 import typing as t
 
 import pytest
 import yaml
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import policies, site, site_options, site_routes
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import policies, site, site_limits, site_options, site_routes
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import handlers, proxies
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
@@ -304,6 +307,29 @@ def test_acme_is_for_one_proxy() -> None:
     site.build(options(proxies=2))
     with pytest.raises(InvalidInput, match=r"gb_tls has source acme, and gb_proxies is 2.*use source files, or set gb_proxies to 1"):
         site.build(options(tls=tls, proxies=2))
+
+
+def test_each_network_of_64_bits_has_one_key() -> None:
+    """Over addresses with zeros anywhere, written as Go and Python write them."""
+    made = site.build(options(settings={"rate-limit-enabled": True, "rate-limit-by": "ip"}))
+    text = json.dumps(made["config"])
+    chance = random.Random(1)
+    found: dict[str, set[int]] = {}
+    for _turn in range(20_000):
+        value = sum(chance.choice((0, 0, 1, 0xFFFF, chance.randrange(1 << 16))) << (16 * place) for place in range(8))
+        found.setdefault(key_of(ipaddress.IPv6Address(value).compressed), set()).add(value >> 64)
+    networks = [network for one in found.values() for network in one]
+    assert len(networks) == len({*networks}) == len(found) > 1000
+    assert key_of("::ffff:192.0.2.1") == key_of("192.0.2.1") == "192.0.2.1"
+    assert all(json.dumps(pattern) in text for pattern, _network in site_limits._NETWORKS)
+
+
+def key_of(address: str) -> str:
+    """What an address counts by: Caddy's map handler takes the first pattern that is found."""
+    for pattern, network in site_limits._NETWORKS:
+        if match := re.search(pattern, address):
+            return match.expand(re.sub(r"\$\{(\d)\}", r"\\g<\1>", network))
+    return address
 
 
 def limiters(part: t.Any) -> list[dict[str, t.Any]]:
