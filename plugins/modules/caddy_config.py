@@ -87,6 +87,14 @@ version:
   type: str
   returned: success
   sample: 2.11.9
+added:
+  description:
+    - The C(@id)s of C(reverse_proxy) handlers that did not run before. In check mode they do not run yet, and so they are what
+      O(generalbots.scaling.caddy_upstreams#module:added) is for.
+  type: list
+  elements: str
+  returned: success
+  sample: [gb-web]
 """
 
 import typing as t
@@ -98,6 +106,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client i
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import (
     Json,
     merge,
+    proxy_ids,
     require_admin,
     secrets,
     structure_of,
@@ -135,8 +144,9 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
         return after
 
     change = reconcile(caddy, edit, check=module.check_mode)
+    added = [name for name in proxy_ids(change.after) if name not in proxy_ids(change.before)]
     diff = {"before": structure_of(change.before, keep), "after": structure_of(change.after, keep)}
-    return {"changed": change.changed, "diff": diff, "version": version}
+    return {"changed": change.changed, "diff": diff, "version": version, "added": added}
 
 
 def main() -> None:

@@ -213,6 +213,14 @@ options:
     type: list
     elements: dict
     suboptions: *pool
+  added:
+    description:
+      - The C(added) of M(generalbots.scaling.caddy_config). In check mode it has loaded none of them, and the pools with these C(@id)s that
+        do not run are left out, for they would be loaded as they shall be. Any other that does not run is refused.
+      - Heeded in check mode only.
+    type: list
+    elements: str
+    default: []
   wait_healthy:
     description:
       - Addresses of the pools to wait for until they pass their health checks, asked from where the module runs, and Caddy itself says
@@ -280,13 +288,14 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config i
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.handlers import checks_of, edit, plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.health import view_of, wait_healthy
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.params import POOL_OPTIONS
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import pools_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Pool, pools_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
 
 SPEC = CADDY_SPEC.merge(
     ArgumentSpec(
         options={
             **POOL_OPTIONS,
+            "added": {"type": "list", "elements": "str", "default": []},
             "wait_healthy": {"type": "list", "elements": "str", "default": []},
             "wait_timeout": {"type": "int", "default": 60},
         },
@@ -301,15 +310,19 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     version = require_version(module.params["binary"])
     caddy = Caddy(module.params["socket"], module.params["timeout"])
 
+    def there(running: Json) -> list[Pool]:
+        planned = {*module.params["added"]}.difference(handlers(running)) if module.check_mode else set()
+        return [pool for pool in pools if pool.id not in planned]
+
     def wanted(running: Json) -> Json:
-        after = edit(running, pools)
+        after = edit(running, there(running))
         checks_of(after, waited)
         return after
 
     change = reconcile(caddy, wanted, check=module.check_mode)
     if waited and not module.check_mode:
         wait_healthy(checks_of(change.after, waited), module.params["wait_timeout"], view=view_of(caddy))
-    return plan(pools, handlers(change.before), handlers(change.after)).result(version=version)
+    return plan(there(change.before), handlers(change.before), handlers(change.after)).result(version=version)
 
 
 def main() -> None:

@@ -81,7 +81,9 @@ options:
     elements: str
     default: []
   wait_timeout:
-    description: Seconds that each of the waits may take. What Caddy needs to notice is added to O(wait_unhealthy).
+    description:
+      - Seconds that each of the waits may take. What Caddy needs to notice is added to O(wait_unhealthy).
+      - A reload makes Caddy forget what it noticed, and so O(wait_unhealthy) begins anew then, five times at most.
     type: int
     default: 60
 seealso:

@@ -38,7 +38,7 @@ class Caddy:
     """One running Caddy, reached over the unix socket of its admin endpoint.
 
     :param socket: path of the socket
-    :param timeout: seconds for each request; a write lasts until the old configuration is gone, up to its grace period
+    :param timeout: seconds for each request; a write lasts until the new configuration runs; the old one ends its requests behind it
     """
 
     def __init__(self, socket: str = SOCKET, timeout: float = 30.0) -> None:

@@ -70,6 +70,11 @@ def proxies(config: Json) -> list[Json]:
     return [one for one in _objects(config) if one.get("handler") == "reverse_proxy"]
 
 
+def proxy_ids(config: Json) -> list[str]:
+    """The C(@id)s of the reverse_proxy handlers."""
+    return [str(one["@id"]) for one in proxies(config) if one.get("@id")]
+
+
 def require_admin(config: Json, socket: str) -> None:
     """Refuse a configuration that would take the admin endpoint away from where we reach it.
 
@@ -178,9 +183,17 @@ def structure_of(config: Json, keep: t.Collection[str]) -> Json:
 def secrets(value: t.Any) -> set[str]:
     """Every text with the name of a secret, for those who must not show it anywhere."""
     if isinstance(value, dict):
-        own = {part for name, part in value.items() if isinstance(part, str) and _SECRET.search(name) and len(part) >= _TELLING}
+        own = {text for name, part in value.items() if _SECRET.search(name) for text in _texts(part) if len(text) >= _TELLING}
         return own.union(*map(secrets, value.values()))
     return set().union(*map(secrets, value)) if isinstance(value, list) else set()
+
+
+def _texts(value: t.Any) -> t.Iterator[str]:
+    """A text, or those of a list, such as the values of a header."""
+    if isinstance(value, str):
+        yield value
+    for part in value if isinstance(value, list) else ():
+        yield from _texts(part)
 
 
 def redacted(value: t.Any) -> t.Any:

@@ -22,6 +22,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Cl
 # A slot without an instance does not answer at all; one that lives takes a connection at once.
 DIAL_SECONDS = 1.0
 _AT_ONCE = 32
+# How many reloads a wait begins anew after: each may take as long as Caddy needs to notice.
+_RELOADS = 5
 _BODY_BYTES = 1 << 20
 
 
@@ -107,32 +109,57 @@ def _with_view(answer: Answer, said: bool | None) -> Answer:
     return Answer(False, f"{answer}, while Caddy {'does not know yet' if said is None else 'holds it for unhealthy'}")
 
 
-def wait_unhealthy(checks: t.Mapping[str, Health], notice: float, timeout: float, clock: Clock = Clock()) -> None:
+def wait_unhealthy(
+    checks: t.Mapping[str, Health],
+    notice: float,
+    timeout: float,
+    clock: Clock = Clock(),
+    loaded: t.Callable[[], float | None] = lambda: None,
+) -> None:
     """Wait until every address fails its checks, and has failed them for as long as Caddy needs to notice.
+
+    A reload makes Caddy forget what it noticed; after one the wait begins anew.
 
     :param notice: seconds after which Caddy knows for certain
     :param timeout: seconds for the checks to begin to fail; ``notice`` is added to them
-    :raises WaitTimeout: with the addresses that still pass
+    :param loaded: when Caddy's configuration was loaded, in whatever unit
+    :raises WaitTimeout: with the addresses that still pass, or Caddy was reloaded all the time
     """
-    since: float | None = None
+    for _turn in range(1 + _RELOADS):
+        if _failed_since_it_was_loaded(checks, notice, timeout, clock, loaded):
+            return
+    raise WaitTimeout(
+        f"Caddy's configuration was loaded anew {_RELOADS + 1} times while it was to notice that {', '.join(checks)} fails, and forgot it "
+        "each time. Find out what writes to this Caddy.",
+        last_seen=None,
+        waited_seconds=0,
+    )
+
+
+def _failed_since_it_was_loaded(
+    checks: t.Mapping[str, Health], notice: float, timeout: float, clock: Clock, loaded: t.Callable[[], float | None]
+) -> bool:
+    """Wait as :func:`wait_unhealthy` does; False at once where Caddy was reloaded meanwhile."""
+    begun, since = loaded(), t.cast("float | None", None)
     one_round = DIAL_SECONDS + max(health.timeout for health in checks.values())
 
-    def observe() -> tuple[float | None, dict[str, Answer]]:
+    def observe() -> tuple[float | None, dict[str, Answer], bool]:
         nonlocal since
         passing = {address: answer for address, answer in probe_all(checks).items() if answer.healthy}
         now = clock.now()
         since = None if passing else now if since is None else since
-        return None if since is None else now - since, passing
+        return None if since is None else now - since, passing, loaded() != begun
 
-    wait_for(
+    _failing, _passing, reloaded = wait_for(
         f"{', '.join(checks)} to be out of Caddy's choice",
         observe,
-        lambda seen: seen[0] is not None and seen[0] >= notice,
+        lambda seen: seen[2] or (seen[0] is not None and seen[0] >= notice),
         timeout=timeout + one_round + notice,
         describe=lambda seen: _by_address(seen[1]) or f"failing for {seen[0]:.1f} s of the {notice:g} s that Caddy needs",
         hint="Is the health gate of that instance closed?",
         clock=clock,
     )
+    return not reloaded
 
 
 def wait_idle(caddy: Caddy, addresses: t.Sequence[str], timeout: float, clock: Clock = Clock()) -> dict[str, int]:

@@ -12,7 +12,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client i
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import Json, proxies
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.handlers import addresses, checks_of, health_of, policy_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.health import probe_all, wait_healthy, wait_idle, wait_unhealthy
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.metrics import traffic_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.metrics import counting_since, traffic_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Health
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 
@@ -30,7 +30,8 @@ def wait(caddy: Caddy, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         if coming:
             wait_healthy({address: checks[address] for address in coming}, timeout)
         if going:
-            wait_unhealthy({address: checks[address] for address in going}, notice(running, going), timeout)
+            failing = {address: checks[address] for address in going}
+            wait_unhealthy(failing, notice(running, going), timeout, loaded=lambda: counting_since(caddy.metrics()))
     if not params["wait_idle"]:
         return {}
     left = wait_idle(caddy, params["wait_idle"], timeout)

@@ -20,7 +20,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 # What a query may name a visitor or a secret by; the access log hides their values.
 HIDDEN = ("session_id", "user_id", "token", "access_token", "refresh_token", "api_key", "key", "password", "secret", "code", "state")
-_BY_ADDRESS = "ip"
+
+# What a visitor may claim about an address and no instance shall read; Caddy itself sees to X-Forwarded-*.
+CLAIMED = ("Forwarded", "X-Real-IP")
 
 
 class Site(t.TypedDict):
@@ -42,6 +44,8 @@ def build(given: t.Mapping[str, t.Any]) -> Site:
     _check(options)
     routes = options["routes"]
     site_routes.check(routes)
+    _check_addresses(options)
+    site_tls.check_proxies(options["tls"], options["proxies"])
     tls = site_tls.build(options["tls"], options["hosts"], options["listen"], options["tls_folder"])
     pools = _pools(options)
     http = {"grace_period": options["grace_period"], "metrics": {}, "servers": _servers(options, tls)}
@@ -52,7 +56,7 @@ def build(given: t.Mapping[str, t.Any]) -> Site:
 
 
 def _check(options: Json) -> None:
-    settings, listen = options["settings"], options["listen"]
+    settings = options["settings"]
     if not options["hosts"]:
         raise InvalidInput("gb_site_hosts is empty, and the site would answer to no name. List at least one; nothing was changed.")
     if not settings["health-enabled"]:
@@ -66,12 +70,19 @@ def _check(options: Json) -> None:
             "caddy_cookie_secret has fewer than 32 characters, and whoever guesses it can choose the instance that serves them. "
             "Generate one, the same for all proxies; nothing was changed."
         )
-    limited = settings["rate-limit-enabled"] and settings["rate-limit-by"] == _BY_ADDRESS
-    if "h3" in listen["protocols"] and listen["proxy_protocol"] and limited:
+
+
+def _check_addresses(options: Json) -> None:
+    """Refuse limits by an address that all who come by HTTP/3 have in common."""
+    listen = options["listen"]
+    if "h3" not in listen["protocols"] or not listen["proxy_protocol"]:
+        return
+    limits = Limits(options["settings"], options["limits"], options["routes"]).by_address()
+    if limits:
         raise InvalidInput(
-            "HTTP/3 comes through the host's proxy device without the visitor's address, and rate-limit-by is ip: all visitors would "
-            "share one limit. Take h3 out of gb_http_versions, set gb_proxy_protocol to false where the proxy is reached directly, or "
-            "choose another rate-limit-by; nothing was changed."
+            f"HTTP/3 comes through the host's proxy device without the visitor's address, and {', and '.join(limits)}, which counts by the "
+            "address, or falls back on it: all visitors would share one limit. Take h3 out of gb_http_versions, set gb_proxy_protocol to "
+            "false where the proxy is reached directly, or limit by tenant; nothing was changed."
         )
 
 
@@ -80,6 +91,13 @@ def _pools(options: Json) -> list[Json]:
     pools = [site_routes.pool(route, common, options["settings"]) for route in routes]
     if not common["panic"]:
         return pools
+    sticky = [route["name"] for route in routes if route["policy"] == "cookie"]
+    if sticky and not common["panic_health"]:
+        raise InvalidInput(
+            f"caddy_panic_health is empty, and route {sticky[0]} is sticky. Without checks of its own Caddy would hold the instances of "
+            "its panic route for others than those that the cookie names, and its visitors would lose theirs where none is healthy. Give "
+            "a path such as /health, or set caddy_panic to false; nothing was changed."
+        )
     ids = [(site_errors.panic_id(route), pool) for route, pool in zip(routes, pools, strict=True)]
     own = [site_routes.panic_pool(name, common, pool) for name, pool in ids if name != site_errors.PANIC]
     shared = [site_routes.panic_pool(site_errors.PANIC, common)] if len(own) < len(routes) else []
@@ -111,20 +129,30 @@ def _one_route(routes: list[Json], errors: list[Json] | None = None) -> Json:
 
 def _redirect(options: Json) -> list[Json]:
     port = options["listen"]["public_https_port"]
-    place = "https://{http.request.host}" + ("" if port == 443 else f":{port}") + "{http.request.uri}"
-    answer = {"handler": "static_response", "status_code": 308, "headers": {"Location": [place]}}
-    plain = {"handler": "headers", "response": {"deferred": True, "delete": ["Server"]}}
-    return [{"handle": [plain]}, _other_hosts(options), {"handle": [answer]}]
+    rest = ("" if port == 443 else f":{port}") + "{http.request.uri}"
+    # Caddy takes the brackets away together with a port, and leaves them where there is none.
+    bare = {"host": [host for host in options["hosts"] if ":" in host], "expression": "!{http.request.host}.startsWith('[')"}
+    own = [{"match": [bare], "terminal": True, "handle": [_moved("https://[{http.request.host}]" + rest)]}] if bare["host"] else []
+    return [{"handle": [_plain()]}, _other_hosts(options, _plain()), *own, {"handle": [_moved("https://{http.request.host}" + rest)]}]
+
+
+def _moved(place: str) -> Json:
+    return {"handler": "static_response", "status_code": 308, "headers": {"Location": [place]}}
+
+
+def _plain() -> Json:
+    """Headers for answers over plain HTTP, of which the site's own say nothing."""
+    return {"handler": "headers", "response": {"deferred": True, "delete": ["Server"]}}
 
 
 def _site(options: Json) -> list[Json]:
     limits = Limits(options["settings"], options["limits"], options["routes"])
-    named = {"handler": "headers", "request": {"set": {"X-Request-Id": ["{http.request.uuid}"]}}}
+    named = {"handler": "headers", "request": {"set": {"X-Request-Id": ["{http.request.uuid}"]}, "delete": list(CLAIMED)}}
     encode = {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"]}
     before = limits.handlers()
     return [
         {"handle": [named, encode]},
-        _other_hosts(options),
+        _other_hosts(options, _headers(options, None)),
         *([{"handle": before}] if before else []),
         *(_route(options, route, limits) for route in options["routes"]),
         site_errors.not_found(_headers(options, None)),
@@ -152,10 +180,9 @@ def _headers(options: Json, route: Json | None) -> Json:
     return site_routes.answer_headers(options["headers"], route, alt_svc)
 
 
-def _other_hosts(options: Json) -> Json:
+def _other_hosts(options: Json, headers: Json) -> Json:
     answer = {"handler": "static_response", "status_code": 421}
-    plain = {"handler": "headers", "response": {"deferred": True, "delete": ["Server"]}}
-    return {"match": [{"not": [{"host": options["hosts"]}]}], "terminal": True, "handle": [plain, answer]}
+    return {"match": [{"not": [{"host": options["hosts"]}]}], "terminal": True, "handle": [headers, answer]}
 
 
 def _wrappers(listen: Json) -> Json:

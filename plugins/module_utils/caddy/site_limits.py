@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.site_options import Json
@@ -35,13 +36,21 @@ PATHS: t.Mapping[str, tuple[str, ...]] = {
 }
 ADDRESS = "gb_address"
 _OWN = "ip"
+# Every request has a host.
+_ALWAYS = "tenant"
 
-# What goes before the last 64 bits of an IPv6 address, in Go's way of writing it; IPv4 stays as it is.
+# What goes before the last 64 bits of an IPv6 address, in Go's way of writing it (RFC 5952): the first that matches. Zeros that :: stands
+# for are written out as far as they belong to it, so that each network has one key. IPv4 stays as it is.
 _NETWORKS = (
-    (r"^::ffff:([0-9.]+)$", "${1}"),
+    (r"^::ffff:([0-9]+\.[0-9.]+)$", "${1}"),
     (r"^((?:[0-9a-f]+:){4})", "${1}"),
-    (r"^([0-9a-f:]*::(?:[0-9a-f]+:)*)(?:[0-9a-f]+:){3}[0-9a-f]+$", "${1}"),
-    (r"^([0-9a-f:]*::)", "${1}"),
+    (r"^((?:[0-9a-f]+:){3}):", "${1}0:"),
+    (r"^((?:[0-9a-f]+:){2}):", "${1}0:0:"),
+    (r"^([0-9a-f]+:):([0-9a-f]+:)(?:[0-9a-f]+:){3}[0-9a-f]+", "${1}0:0:${2}"),
+    (r"^([0-9a-f]+:):", "${1}0:0:0:"),
+    (r"^::((?:[0-9a-f]+:){2})(?:[0-9a-f]+:){3}[0-9a-f]+", "0:0:${1}"),
+    (r"^::([0-9a-f]+:)(?:[0-9a-f]+:){3}[0-9a-f]+", "0:0:0:${1}"),
+    (r"^::", "0:0:0:0:"),
 )
 
 
@@ -93,6 +102,19 @@ class Limits:
                 f"storage of caddy_rate_limit is file_system with the root {storage.get('root')!r}, which no other proxy would share. Give "
                 "the folder that all proxies have in common, as in {module: file_system, root: /srv/limits}. Nothing was changed."
             )
+
+        for name, source in self.options["keys"].items():
+            if not re.search(r"\{[^{}\s]+\}", str(source)):
+                raise InvalidInput(
+                    f"gb_rate_limit_keys has {name}: {source!r}, the same for every visitor, and all would share one limit. Write a "
+                    "placeholder in braces, such as {http.request.header.X-User}. Nothing was changed."
+                )
+
+    def by_address(self) -> list[str]:
+        """Which limits count by the visitor's address, or fall back on it where a request has none of what they count by."""
+        everywhere = [("rate-limit-by", self.by)] if self.enabled else []
+        own = [(f"the limit of route {route['name']}", route["limit"]["by"] or self.by) for route in self.routes if route["limit"]]
+        return [f"{what} is {by}" for what, by in (*everywhere, *own) if by != _ALWAYS or _ALWAYS in self.options["keys"]]
 
     def _endpoint_names(self) -> list[str]:
         return [key.removeprefix(ENDPOINT) for key, value in self.settings.items() if key.startswith(ENDPOINT) and value]

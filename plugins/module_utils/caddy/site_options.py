@@ -58,7 +58,8 @@ ROUTE_HELP: t.Mapping[str, str] = {
     "cookie": "For `cookie`: `name`, `fallback` (default `least_conn`) and `max_age` in seconds (default: until the browser is closed).",
     "try_duration": "Seconds for which another instance is sought. Without it, `caddy_retries` others are tried, and then the panic route.",
     "try_interval": "Seconds between two tries. Default `caddy_try_interval`.",
-    "retries": "How many others are tried. Default `caddy_retries`, with a `try_duration` of its own any number.",
+    "retries": "How often it is tried again. Default `caddy_retries` others, and as many more as failures leave a slot out; with a "
+    "`try_duration` of its own any number.",
     "health": "What differs from `caddy_health`: `uri`, `port`, `interval`, `timeout`, `fails`, `passes`, `status`, `body`.",
     "limit": "A limit of its own, which holds with `rate-limit-enabled` off too: `requests`, and if wanted `window` in seconds and `by`.",
     "max_body": "The largest body of a request, such as `10MB`. A larger one is answered with 413.",
@@ -104,7 +105,7 @@ _POOL: Json = {
     "cookie_name": {"type": "str", "default": "gb_lb"},
     "cookie_secret": {"type": "str", "required": True, "no_log": True},
     "response_timeout": {"type": "float", "default": 0},
-    **optional(POOL, dial_timeout=1, retries=2, try_duration=5, try_interval=0.1, fail_duration=3, stream_close_delay=0),
+    **optional(POOL, dial_timeout=0.5, retries=2, try_duration=5, try_interval=0.1, fail_duration=3, max_fails=3, stream_close_delay=0),
     "panic": {"type": "bool", "default": True},
     "panic_health": {"type": "str", "default": "/health"},
 }
@@ -129,6 +130,7 @@ SITE: Json = {
     "routes": {"type": "list", "elements": "dict", "options": ROUTE, "required": True},
     "headers": {"type": "dict", "default": {}},
     "grace_period": {"type": "str", "default": "10s"},
+    "proxies": {"type": "int", "default": 1},
     "listen": {"type": "dict", "options": _LISTEN, "apply_defaults": True},
     "pool": {"type": "dict", "options": _POOL, "required": True},
     "limits": {"type": "dict", "options": _LIMITS, "apply_defaults": True},

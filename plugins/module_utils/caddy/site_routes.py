@@ -13,9 +13,15 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 #: What a request may be sent again with when its connection broke: reading twice harms nobody.
 HARMLESS = ("GET", "HEAD", "OPTIONS")
+# A body has gone to the first instance, and the next one would be sent none.
+_REPEATED = {"method": list(HARMLESS), "not": [{"header": {"Content-Length": ["*"]}}, {"header": {"Transfer-Encoding": ["*"]}}]}
+
+#: How often one slot is tried for one request at most, however many failures leave it out.
+SAME_SLOT = 10
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 _METHOD = re.compile(r"[A-Z]+", re.ASCII)
+_POLICY = "Content-Security-Policy"
 _ORIGIN = re.compile(r"'self'|https?://[A-Za-z0-9.*:-]+", re.ASCII)
 
 
@@ -113,16 +119,36 @@ def answer_headers(common: t.Mapping[str, t.Any], route: Json | None, alt_svc: s
     frames = route["frames"] if route else []
     if frames:
         wanted["X-Frame-Options"] = None
-    gone = ["Server", *(name for name, value in wanted.items() if value is None)]
     values = header_lists({name: value for name, value in wanted.items() if value is not None})
+    gone = [name for name, value in wanted.items() if value is None]
+    if not _named(values, "Server"):
+        gone.append("Server")
     values["X-Request-Id"] = ["{http.request.uuid}"]
     if alt_svc:
         values["Alt-Svc"] = [alt_svc]
     response: Json = {"deferred": True, "set": values, "delete": gone}
-    origins = [origin for origin in frames if origin != "any"]
-    if origins and "any" not in frames:
-        response["add"] = {"Content-Security-Policy": [f"frame-ancestors {' '.join(origins)}"]}
+    if frames and "any" not in frames:
+        _frame(response, f"frame-ancestors {' '.join(frames)}")
     return {"handler": "headers", "response": response}
+
+
+def _frame(response: Json, policy: str) -> None:
+    """Let a policy hold beside that of the site, or of the instance where the site says nothing of it.
+
+    Caddy adds, sets and then deletes, so that what is added is gone where the header is set or deleted too.
+    """
+    values, gone = response["set"], response["delete"]
+    own, deleted = _named(values, _POLICY), _named(gone, _POLICY)
+    if not (own or deleted):
+        response["add"] = {_POLICY: [policy]}
+        return
+    values[_POLICY] = [*(text for name in own for text in values.pop(name)), policy]
+    response["delete"] = [name for name in gone if name not in deleted]
+
+
+def _named(names: t.Iterable[str], wanted: str) -> list[str]:
+    """Those that are a header's name, in whatever case it is written."""
+    return [name for name in names if name.lower() == wanted.lower()]
 
 
 def pool_id(route: Json) -> str:
@@ -133,7 +159,8 @@ def pool_id(route: Json) -> str:
 def pool(route: Json, common: Json, settings: t.Mapping[str, t.Any]) -> Json:
     """The pool behind a route, as M(generalbots.scaling.caddy_upstreams) takes it."""
     own: Json = {"id": pool_id(route), "upstreams": common["upstreams"], "health": {**common["health"], **_given(route["health"])}}
-    own |= _policy(route, common) | _tries(route, common) | _passive(common, settings)
+    passive = _passive(common, settings)
+    own |= _policy(route, common) | _tries(route, common, passive["max_fails"]) | passive
     own["dial_timeout"] = _first(route["dial_timeout"], common["dial_timeout"])
     own["response_header_timeout"] = _first(route["response_timeout"], common["response_timeout"])
     own |= _given({name: route[name] for name in ("stream_timeout", "stream_close_delay")})
@@ -153,7 +180,7 @@ def panic_pool(name: str, common: Json, sticky: Json | None = None) -> Json:
             **chosen,
             "try_duration": common["try_duration"],
             "try_interval": common["try_interval"],
-            "retry_match": [{"method": list(HARMLESS)}] if common["try_duration"] else None,
+            "retry_match": [_REPEATED] if common["try_duration"] else None,
             "dial_timeout": common["dial_timeout"],
             "response_header_timeout": common["response_timeout"],
         }
@@ -168,14 +195,18 @@ def _policy(route: Json, common: Json) -> Json:
     return words
 
 
-def _tries(route: Json, common: Json) -> Json:
-    """How a slot that fails is replaced by another: quickly where the panic route seeks on, else for as long as is given."""
+def _tries(route: Json, common: Json, fails: int) -> Json:
+    """How a slot that fails is replaced by another: quickly where the panic route seeks on, else for as long as is given.
+
+    Most policies go back to the slot that failed until its ``fails`` failures leave it out; only then another one is tried.
+    """
     quick = common["panic"] and route["try_duration"] is None
-    retries = _first(route["retries"], common["retries"] if quick else 0)
+    others = common["retries"] and common["retries"] + min(fails, SAME_SLOT) - 1
+    retries = _first(route["retries"], others if quick else 0)
     duration = 0 if quick else _first(route["try_duration"], common["try_duration"])
     words: Json = {"retries": retries, "try_duration": duration, "try_interval": _first(route["try_interval"], common["try_interval"])}
     if retries or duration:
-        words["retry_match"] = [{"method": list(HARMLESS)}]
+        words["retry_match"] = [_REPEATED]
     return words
 
 
@@ -183,7 +214,7 @@ def _passive(common: Json, settings: t.Mapping[str, t.Any]) -> Json:
     if settings["circuit-breaker-enabled"]:
         threshold, timeout = settings["circuit-breaker-threshold"], settings["circuit-breaker-timeout"]
         return {"fail_duration": timeout, "max_fails": threshold, "unhealthy_status": [5]}
-    return {"fail_duration": common["fail_duration"]}
+    return {"fail_duration": common["fail_duration"], "max_fails": common["max_fails"] if common["fail_duration"] else 1}
 
 
 def _given(options: t.Mapping[str, t.Any]) -> Json:

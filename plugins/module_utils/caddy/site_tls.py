@@ -65,6 +65,19 @@ def build(options: Json, hosts: t.Sequence[str], listen: Json, folder: str, now:
     return Tls({"certificates": {"automate": list(hosts)}, "automation": automation}, policies, files)
 
 
+def check_proxies(options: Json, proxies: int) -> None:
+    """Refuse what only one of several proxies could get a certificate by.
+
+    :raises InvalidInput: an ACME server's question comes to the proxy that has the address, and another one knows no answer
+    """
+    if options["source"] == "acme" and proxies > 1:
+        raise InvalidInput(
+            f"gb_tls has source acme, and gb_proxies is {proxies}. Each proxy asks for a certificate of its own, the authority's question "
+            "comes to the one that has the address, and the others would have none when they take over. Get the certificate elsewhere and "
+            "use source files, or set gb_proxies to 1; nothing was changed."
+        )
+
+
 def _check_options(options: Json) -> None:
     owners = {
         "files": ("certificate", "key"),

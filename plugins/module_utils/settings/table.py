@@ -304,7 +304,7 @@ _CIRCUIT_BREAKER = Family(
         _switch(
             _BREAKER,
             "Leaves out an instance whose requests keep failing, between two health checks too. A failure is no connection, no answer in "
-            "time, or a status of 500 to 599.",
+            "time, or a status of 500 to 599; Caddy also counts an upload that its visitor breaks off.",
             consumer=CADDY_BREAKER,
         ),
         _integer(

@@ -174,13 +174,11 @@ def slot(caddy: RealCaddy, number: int) -> t.Iterator[tuple[Upstream, Upstream]]
         yield serving, gate
 
 
-def configure(call: Call, caddy: RealCaddy, slots: int = 2, **given: t.Any) -> list[bool]:
-    """What the entry point configure does; whether each of its two steps changed anything."""
+def configure(call: Call, caddy: RealCaddy, slots: int = 2, check: bool = False, **given: t.Any) -> list[bool]:
+    """What the entry point configure does; whether each of its two steps changed anything, or in check mode would."""
     wanted = caddy.role(slots, **given)["__caddy_site"]
-    steps = [
-        call(caddy_config, caddy, config=wanted["config"], keep=wanted["keep"]),
-        call(caddy_upstreams, caddy, pools=wanted["pools"]),
-    ]
+    loaded = call(caddy_config, caddy, check, config=wanted["config"], keep=wanted["keep"])
+    steps = [loaded, call(caddy_upstreams, caddy, check, pools=wanted["pools"], added=loaded.get("added", []))]
     assert not any(step.get("failed") for step in steps), steps
     if given.get("gb_tls", {}).get("source", "internal") == "internal":
         until("the certificate", caddy.shows_its_certificate)

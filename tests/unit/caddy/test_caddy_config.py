@@ -82,6 +82,18 @@ def test_people_see_owned_handlers_by_id_and_no_secrets() -> None:
 
 
 @pytest.mark.parametrize(
+    "value, found",
+    [
+        ({"set": {"X-Api-Token": ["VERYSECRET"], "X-Other": ["everybodys"]}}, {"VERYSECRET"}),
+        ([{"password": "p4ssw0rd-1"}, {"Authorization": [["Bearer 123"], 5]}], {"p4ssw0rd-1", "Bearer 123"}),
+        ({"token": "short", "tokens": ["*"]}, set()),
+    ],
+)
+def test_secrets_are_found_in_lists_too(value: object, found: set[str]) -> None:
+    assert config.secrets(value) == found
+
+
+@pytest.mark.parametrize(
     "admin",
     [
         {},

@@ -76,6 +76,20 @@ def test_unhealthy_is_for_as_long_as_caddy_needs_to_notice(monkeypatch: pytest.M
     assert time.seconds == pytest.approx(3 * 0.2 + 35, abs=0.21)
 
 
+@pytest.mark.parametrize("reloads, seconds", [([0], 35), ([0] * 50 + [1], 10 + 35), ([0] * 50 + [1] * 25 + [2], 15 + 35)])
+def test_after_a_reload_caddy_has_to_notice_anew(monkeypatch: pytest.MonkeyPatch, reloads: list[float], seconds: float) -> None:
+    scripted(monkeypatch, NO)
+    time, loaded = FakeTime(), itertools.chain(reloads, itertools.repeat(reloads[-1]))
+    health.wait_unhealthy({"a:1": Health("/")}, 35, 0, time.clock(), lambda: next(loaded))
+    assert time.seconds == pytest.approx(seconds, abs=0.7)
+
+
+def test_a_caddy_that_is_reloaded_all_the_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, NO)
+    with pytest.raises(WaitTimeout, match="loaded anew 6 times"):
+        health.wait_unhealthy({"a:1": Health("/")}, 35, 0, FakeTime().clock(), itertools.count().__next__)
+
+
 def test_a_gate_that_stays_open_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, YES)
     with pytest.raises(WaitTimeout, match="out of Caddy's choice; last seen: a:1 HTTP 200"):

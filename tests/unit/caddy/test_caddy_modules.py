@@ -14,6 +14,7 @@ import typing as t
 import pytest
 from caddy_fakes import Call, FakeCaddy, fake_binary, fake_caddy, proxy, site, upstream
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy
 from ansible_collections.generalbots.scaling.plugins.modules import caddy_config, caddy_upstreams, caddy_upstreams_info
 
 pytest_plugins = ["caddy_fixtures"]
@@ -95,6 +96,23 @@ def test_pools_in_check_mode_tell_the_same_and_write_nothing(call: Call) -> None
         assert {**planned, "invocation": None} == {**done, "invocation": None} and planned["changed"]
 
 
+def test_a_new_pool_is_told_by_both_modules_in_check_mode(call: Call) -> None:
+    """What one would load the other leaves out; an id that nobody brings is refused, and on a run it is so with any that does not run."""
+    with fake_caddy(site(proxy("gb-ws", "10.0.0.9:80"))) as fake:
+        chosen = {"selection_policy": {"policy": "random"}}
+        brought = structure(fake, proxy("gb-ws"), proxy("gb-new", "10.0.0.1:80", load_balancing=chosen))
+        pools = [pool(), {"id": "gb-new", "upstreams": ["10.0.0.1:80"]}]
+        loaded = call(caddy_config, fake, check=True, config=brought)
+        assert loaded["changed"] and loaded["added"] == ["gb-new"]
+        planned = call(caddy_upstreams, fake, check=True, pools=pools, added=loaded["added"])
+        assert planned["actions"] == ["update gb-ws: 1 upstreams, cookie"] and fake.writes == []
+        for check, added in ((True, []), (True, ["gb-other"]), (False, ["gb-new"])):
+            assert "carries @id gb-new" in call(caddy_upstreams, fake, check=check, pools=pools, added=added)["msg"]
+        done = call(caddy_config, fake, config=brought)
+        assert done["added"] == ["gb-new"] and call(caddy_config, fake, config=brought)["added"] == []
+        assert call(caddy_upstreams, fake, pools=pools, added=done["added"])["actions"] == planned["actions"]
+
+
 def test_a_changed_secret_is_a_change_that_is_not_shown(call: Call) -> None:
     with fake_caddy(site(proxy("gb-ws"))) as fake:
         call(caddy_upstreams, fake, pools=[pool()])
@@ -158,6 +176,15 @@ def test_info_waits_for_idle_and_does_not_fail_when_it_is_not(call: Call) -> Non
         busy = call(caddy_upstreams_info, fake, wait_idle=["a:1"], wait_timeout=0)
         assert (busy["idle"], busy["in_flight"]) == (False, {"a:1": 2}) and "failed" not in busy
         assert call(caddy_upstreams_info, fake, wait_idle=["gone:1"], wait_timeout=0)["idle"] is True
+
+
+def test_info_begins_to_wait_anew_when_caddy_is_reloaded(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_caddy(site()) as fake:
+        stamps = iter([1, 1, 2])
+        loaded = "caddy_config_last_reload_success_timestamp_seconds {}\n"
+        monkeypatch.setattr(Caddy, "metrics", lambda _caddy: loaded.format(next(stamps, 2)))
+        call(caddy_upstreams_info, fake, health=INFO, wait_unhealthy=["127.0.0.1:1"], wait_timeout=0)
+        assert next(stamps, None) is None
 
 
 def test_info_waits_until_caddy_has_noticed(call: Call) -> None:

@@ -49,6 +49,16 @@ def test_a_new_structure_keeps_the_pools_and_new_slots_keep_the_structure(call: 
     assert listed == {f"127.0.0.{100 + number}:{caddy.port}" for number in (1, 2, 3)}
 
 
+def test_check_mode_tells_what_a_new_route_changes(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy)
+    before = Caddy(caddy.socket).read()
+    widget = {"name": "widget", "path": ["/widget/*"], "policy": "cookie"}
+    for policy, told in (("first", [True, False]), ("random", [True, True])):
+        routes = [widget, {"name": "web", "policy": policy}]
+        assert configure(call, caddy, check=True, gb_routes=routes) == told and Caddy(caddy.socket).read() == before
+    assert configure(call, caddy, gb_routes=routes) == told
+
+
 def test_what_caddy_refuses_changes_nothing(call: Call, caddy: RealCaddy) -> None:
     configure(call, caddy)
     before = Caddy(caddy.socket).read()
@@ -87,13 +97,16 @@ def test_headers_routes_and_names(call: Call, caddy: RealCaddy) -> None:
     with slot(caddy, 1) as (serving, _gate):
         configure(call, caddy)
         until("slot 1 to serve", lambda: caddy.get("/api/x")[0] == 200)
-        status, headers, body = caddy.get("/page?session_id=5ecret&keep=1", Cookie="x=5ecret")
+        claims = {"X-Real-IP": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X-Forwarded-For": "192.0.2.1"}
+        status, headers, body = caddy.get("/page?session_id=5ecret&keep=1", Cookie="x=5ecret", **claims)
         assert (status, body) == (200, "botserver-1")
         assert headers["x-frame-options"] == "DENY" and headers["x-content-type-options"] == "nosniff"
         assert headers["strict-transport-security"].startswith("max-age=") and "referrer-policy" in headers
         assert "server" not in headers and "alt-svc" not in headers
         assert serving.headers[-1]["x-request-id"] == headers["x-request-id"] != ""
-        assert caddy.get("/", host="elsewhere.example")[0] == 421
+        assert serving.headers[-1]["x-forwarded-for"] == "127.0.0.1" and not {"x-real-ip", "forwarded"} & serving.headers[-1].keys()
+        status, headers, _body = caddy.get("/", host="elsewhere.example")
+        assert (status, headers["x-frame-options"], "server" in headers) == (421, "DENY", False) and headers["x-request-id"]
         lines = caddy.log("access.log")
         assert any(line["request"]["uri"] == "/page?keep=1&session_id=hidden" for line in lines)
         assert "5ecret" not in json.dumps([*lines, *caddy.log()])
@@ -106,6 +119,14 @@ def test_plain_http_is_sent_to_https(call: Call, caddy: RealCaddy) -> None:
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Location"]) == (308, f"https://localhost:{caddy.https}/a?b=c")
         assert answer.headers["Server"] is None
+
+
+def test_plain_http_to_an_ipv6_address_is_sent_to_one_with_brackets(call: Call, caddy: RealCaddy) -> None:
+    configure(call, caddy, gb_site_hosts=["localhost", "::1"])
+    for host, place in (("[::1]:8080", "[::1]"), ("[::1]", "[::1]"), ("localhost", "localhost")):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", caddy.http, timeout=10)) as connection:
+            connection.request("GET", "/a", headers={"Host": host})
+            assert connection.getresponse().headers["Location"] == f"https://{place}:{caddy.https}/a"
 
 
 def test_with_no_slot_at_all_the_error_has_the_headers_too(call: Call, caddy: RealCaddy) -> None:

@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
+import socket
 import threading
+import time
 import typing as t
 
 import pytest
-from caddy_fakes import Call, Upstream
+from caddy_fakes import Call, Upstream, upstream
 from caddy_real import RealCaddy, configure, needs_caddy, slot, until
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import Caddy, Config, reconcile
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import wait_for
+from ansible_collections.generalbots.scaling.plugins.modules import caddy_upstreams_info
 
 pytestmark = needs_caddy
 pytest_plugins = ["caddy_fixtures"]
@@ -93,22 +97,100 @@ def test_a_route_may_be_shown_in_frames_and_have_headers_of_its_own(call: Call, 
         "frames": ["https://www.example.org"],
         "response_headers": {"Cache-Control": "no-store"},
     }
-    with two(call, caddy, gb_routes=[{"name": "api", "path": ["/api/*"]}, widget, {"name": "web"}]):
+    own = {"name": "own", "path": ["/own/*"], "frames": ["'self'"], "response_headers": {"Content-Security-Policy": "default-src 'self'"}}
+    with two(
+        call,
+        caddy,
+        gb_routes=[{"name": "api", "path": ["/api/*"]}, widget, own, {"name": "web"}],
+        caddy_headers={"X-Frame-Options": "DENY", "Server": "ours"},
+    ):
         _status, headers, _body = caddy.get("/widget/x")
         assert "x-frame-options" not in headers and headers["content-security-policy"] == "frame-ancestors https://www.example.org"
         assert headers["cache-control"] == "no-store"
-        assert caddy.get("/other")[1]["x-frame-options"] == "DENY"
+        with contextlib.closing(http.client.HTTPSConnection("localhost", caddy.https, timeout=20, context=caddy.trust())) as link:
+            link.request("GET", "/own/x")
+            policies = link.getresponse().headers.get_all("Content-Security-Policy")
+        assert policies == ["default-src 'self',frame-ancestors 'self'"], "with a comma between, two policies"
+        other = caddy.get("/other")[1]
+        assert (other["server"], other["x-frame-options"]) == ("ours", "DENY")
 
 
 def test_a_body_that_is_too_large_is_refused_where_a_route_says_so(call: Call, caddy: RealCaddy) -> None:
     with two(call, caddy, gb_routes=[{"name": "api", "path": ["/api/*"]}, {"name": "web", "max_body": "10B"}]):
-        import http.client
-
         for path, status in (("/", 413), ("/api/x", 200)):
             link = http.client.HTTPSConnection("localhost", caddy.https, timeout=20, context=caddy.trust())
             with contextlib.closing(link):
                 link.request("POST", path, body=b"x" * 11)
                 assert link.getresponse().status == status
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Content-Length: 100000\r\n\r\n" + b"x" * 1000,
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b"x" * 1024 + b"\r\n",
+    ],
+    ids=["broken off", "beyond max_body"],
+)
+def test_an_upload_that_its_visitor_ends_takes_no_instance_out(call: Call, caddy: RealCaddy, sent: bytes) -> None:
+    with two(call, caddy, gb_routes=[{"name": "web", "max_body": "1000B" if b"chunked" in sent else None}]) as instances:
+        for serving, _gate in instances:
+            serving.hold.clear()
+
+        def counted() -> bool:
+            with (
+                socket.create_connection(("127.0.0.1", caddy.https), 10) as plain,
+                caddy.trust().wrap_socket(plain, server_hostname="localhost") as visitor,
+            ):
+                visitor.sendall(b"POST /held HTTP/1.1\r\nHost: localhost\r\n" + sent)
+                visitor.shutdown(socket.SHUT_WR)
+                while visitor.recv(4096):
+                    pass
+            return any(one["fails"] for one in call(caddy_upstreams_info, caddy)["upstreams"])
+
+        # Now and then Caddy sees that the visitor left before it misses the rest, and counts nothing.
+        until("Caddy to count it", counted)
+        assert {caddy.get("/api/x")[2] for _ in range(4)} == {"botserver-1", "botserver-2"}
+
+
+@pytest.mark.parametrize("policy", ["first", "cookie"])
+@pytest.mark.parametrize("silent, seconds", [(False, 1), (True, 3)], ids=["refuses", "is silent"])
+def test_one_dead_slot_of_two_costs_no_request(call: Call, caddy: RealCaddy, policy: str, silent: bool, seconds: float) -> None:
+    """Though its check is well: sticky visitors of it, and those for whom it is the first, get through too."""
+    routes = [{"name": "web", "policy": policy, **({"cookie": {"fallback": "first"}} if policy == "cookie" else {})}]
+    with contextlib.ExitStack() as stack:
+        gate = stack.enter_context(upstream("gate", "127.0.0.101", caddy.gate))
+        with upstream("botserver-1", "127.0.0.101", caddy.port):
+            stack.enter_context(slot(caddy, 2))
+            configure(call, caddy, gb_routes=routes)
+            headers = next(seen for _status, seen, body in iter(lambda: caddy.get("/"), None) if body == "botserver-1")
+        # No connection is left on which botserver-1 would still answer.
+        configure(call, caddy, gb_routes=routes, caddy_grace_period="9s")
+        if silent:
+            stack.enter_context(deaf("127.0.0.101", caddy.port))
+        cookie = headers.get("set-cookie", "none=").split(";")[0]
+        begin, took = time.monotonic(), []
+        for turn in range(8):
+            status, _headers, body = caddy.get("/", Cookie=cookie, method="POST" if turn % 2 else "GET")
+            took.append(time.monotonic() - begin)
+            begin = time.monotonic()
+            assert (status, body) == (200, "botserver-2")
+        assert max(took) < seconds and gate.checks
+
+
+@contextlib.contextmanager
+def deaf(host: str, port: int) -> t.Iterator[None]:
+    """An address that takes no connection and refuses none: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(0)
+        for _waiting in range(3):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((host, port))
+        yield
 
 
 def test_what_was_sent_is_repeated_only_if_it_reads(call: Call, caddy: RealCaddy) -> None:
@@ -129,6 +211,21 @@ def test_what_was_sent_is_repeated_only_if_it_reads(call: Call, caddy: RealCaddy
         _status, headers, body = next(answer for answer in answers if answer[0] == 502)
         assert "retry-after" not in headers and headers["x-request-id"] == json.loads(body)["request_id"]
         assert json.loads(body)["error"] == "no_answer"
+
+
+@pytest.mark.parametrize("body, status", [(None, 200), (b"x", 503), ([b"x"], 503)], ids=["no body", "a body", "a body in chunks"])
+def test_a_reading_request_with_a_body_is_not_repeated_without_it(
+    call: Call, caddy: RealCaddy, body: bytes | list[bytes] | None, status: int
+) -> None:
+    with two(call, caddy, caddy_fail_duration=0) as instances:
+        for (serving, _gate), drops in zip(instances, (True, False), strict=True):
+            serving.drops = drops
+        seen = set()
+        for _turn in range(2):
+            with contextlib.closing(http.client.HTTPSConnection("localhost", caddy.https, timeout=20, context=caddy.trust())) as link:
+                link.request("GET", "/api/x", body=body)
+                seen.add(link.getresponse().status)
+        assert seen == {200, status}
 
 
 def test_a_form_that_was_cut_off_is_not_told_to_come_again(call: Call, caddy: RealCaddy) -> None:

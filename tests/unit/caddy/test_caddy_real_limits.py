@@ -144,6 +144,8 @@ def test_an_ipv6_visitor_is_a_network_of_64_bits(call: Call, caddy: RealCaddy) -
         same = [f"2001:db8:1:2:{turn}::{turn}" for turn in range(1, 7)]
         assert [caddy.get("/", **{"X-Forwarded-For": address})[0] for address in same] == [200] * 5 + [429]
         assert caddy.get("/", **{"X-Forwarded-For": "2001:db8:1:3::1"})[0] == 200
+        zeros = ["2001:db8:1::5", "2001:db8:1:0:a:b:c:d", "2001:db8:1::a:0:0:d", "2001:db8:1::b:c:d", "2001:db8:1:0:1::", "2001:db8:1::"]
+        assert [caddy.get("/", **{"X-Forwarded-For": address})[0] for address in zeros] == [200] * 5 + [429]
 
 
 def test_the_proxy_protocol_is_believed_from_the_hosts_device_alone(call: Call, caddy: RealCaddy) -> None:

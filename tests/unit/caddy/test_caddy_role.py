@@ -14,6 +14,7 @@ import sys
 import typing as t
 
 import pytest
+import yaml
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
 
@@ -49,6 +50,11 @@ REFUSED: dict[str, tuple[str, dict[str, t.Any], str]] = {
         "all visitors would share one limit",
     ),
     "no public name for ACME": ("preflight", {**GOOD, "gb_tls": {"source": "acme"}}, "signs only names that all the world can look up"),
+    "ACME for several proxies": (
+        "preflight",
+        {**GOOD, "gb_site_hosts": ["bots.example.org"], "gb_tls": {"source": "acme"}, "gb_proxies": 2},
+        "gb_proxies is 2",
+    ),
     "files and no key": ("preflight", {**GOOD, "gb_tls": {"source": "files", "certificate": "{bin}/caddy"}}, "no key"),
     "a certificate that is not there": (
         "preflight",
@@ -129,6 +135,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize("name", REFUSED)
 def test_refuses_and_says_why(run: Run, name: str) -> None:
     assert REFUSED[name][2] in run.refusals.get(name, "was not refused")
+
+
+def test_systemd_lets_it_end_within_its_grace_period() -> None:
+    tasks = yaml.safe_load((GB.parents[2] / "caddy/tasks/configure.yml").read_text(encoding="utf-8"))
+    written = [task["ansible.builtin.copy"] for task in tasks if "ansible.builtin.copy" in task]
+    assert [one["content"] for one in written] == ["[Service]\nTimeoutStopSec={{ caddy_grace_period }} 5s\n"]
 
 
 def test_builds_once_under_the_hash_of_its_sources(run: Run) -> None:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import pathlib
+import random
+import re
 import typing as t
 
 import pytest
 import yaml
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import policies, site, site_options, site_routes
+from ansible_collections.generalbots.scaling.plugins.module_utils.caddy import policies, site, site_limits, site_options, site_routes
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.config import handlers, proxies
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
@@ -137,14 +140,32 @@ def test_two_routes_of_one_name_are_refused() -> None:
 
 def test_a_writing_request_is_never_sent_twice() -> None:
     for pool in pools({"name": "a", "path": ["/a"], "try_duration": 3}, {"name": "b", "path": ["/b"], "policy": "cookie"}, WEB).values():
-        assert pool["retry_match"] == [{"method": ["GET", "HEAD", "OPTIONS"]}]
+        (match,) = pool["retry_match"]
+        assert match["method"] == ["GET", "HEAD", "OPTIONS"] and len(match["not"]) == 2
 
 
 def test_the_breaker_takes_the_place_of_the_short_memory_of_failures() -> None:
     settings = {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 4, "circuit-breaker-timeout": 9}
-    assert pools()["gb-web"].items() >= {"fail_duration": 3.0}.items() and "max_fails" not in pools()["gb-web"]
+    assert pools()["gb-web"].items() >= {"fail_duration": 3.0, "max_fails": 3}.items() and "unhealthy_status" not in pools()["gb-web"]
     broken = pools(settings=settings)["gb-web"]
     assert (broken["fail_duration"], broken["max_fails"], broken["unhealthy_status"]) == (9, 4, [5])
+
+
+@pytest.mark.parametrize(
+    "route, more, retries",
+    [
+        ({}, {}, 4),
+        ({}, {"pool": {"max_fails": 1}}, 2),
+        ({}, {"pool": {"retries": 0}}, 0),
+        ({}, {"pool": {"fail_duration": 0}}, 2),
+        ({}, {"settings": {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 5}}, 6),
+        ({}, {"settings": {"circuit-breaker-enabled": True, "circuit-breaker-threshold": 999}}, 11),
+        ({"retries": 1}, {}, 1),
+        ({"try_duration": 3}, {}, 0),
+    ],
+)
+def test_a_slot_is_tried_until_it_is_left_out_and_then_others(route: dict[str, t.Any], more: dict[str, t.Any], retries: int) -> None:
+    assert pools({**WEB, **route}, **more)["gb-web"]["retries"] == retries
 
 
 def test_a_sticky_route_has_a_panic_pool_of_its_own_and_the_others_share_one() -> None:
@@ -153,6 +174,15 @@ def test_a_sticky_route_has_a_panic_pool_of_its_own_and_the_others_share_one() -
     assert found["gb-ws-panic"]["cookie"] == found["gb-ws"]["cookie"] and found["gb-panic"]["policy"] == "random"
     assert found["gb-panic"]["health"]["uri"] == "/health" and found["gb-panic"]["health"]["port"] == 8079
     assert {*pools(WEB, pool={"panic": False})} == {"gb-web"}
+
+
+def test_a_sticky_panic_route_without_checks_is_refused() -> None:
+    """Its addresses would be spelled otherwise than those that the cookie was made of."""
+    sticky = {"name": "ws", "path": ["/ws"], "policy": "cookie"}
+    with pytest.raises(InvalidInput, match="caddy_panic_health is empty, and route ws is sticky"):
+        site.build(options(sticky, WEB, pool={"panic_health": ""}))
+    assert pools(WEB, pool={"panic_health": ""})["gb-panic"].get("health") is None
+    assert {*pools(sticky, WEB, pool={"panic_health": "", "panic": False})} == {"gb-ws", "gb-web"}
 
 
 def test_a_route_says_what_differs_from_the_others() -> None:
@@ -175,6 +205,33 @@ def test_who_may_show_a_route_in_a_frame(frames: list[str], policy: list[str] | 
     response = site_routes.answer_headers({"X-Frame-Options": "DENY"}, route, "")["response"]
     assert response.get("add", {}).get("Content-Security-Policy") == policy
     assert response["set"].get("X-Frame-Options") == option and ("X-Frame-Options" in response["delete"]) is (option is None)
+
+
+ANCESTORS = "frame-ancestors https://a.test"
+
+
+@pytest.mark.parametrize(
+    "common, own, policies",
+    [
+        ({"Content-Security-Policy": "default-src 'self'"}, {}, ["default-src 'self'", ANCESTORS]),
+        ({"content-security-policy": "a"}, {}, ["a", ANCESTORS]),
+        ({}, {"Content-Security-Policy": ["a", "b"]}, ["a", "b", ANCESTORS]),
+        ({"Content-Security-Policy": "a"}, {"Content-Security-Policy": None}, [ANCESTORS]),
+    ],
+)
+def test_a_policy_of_the_sites_own_and_that_of_frames_hold_both(
+    common: dict[str, t.Any], own: dict[str, t.Any], policies: list[str]
+) -> None:
+    """Caddy adds before it sets and deletes: what is added beside them is gone."""
+    response = site_routes.answer_headers(common, {"frames": ["https://a.test"], "response_headers": own}, "")["response"]
+    assert "add" not in response and response["set"]["Content-Security-Policy"] == policies
+    assert [name.lower() for name in (*response["set"], *response["delete"])].count("content-security-policy") == 1
+
+
+@pytest.mark.parametrize("name", ["Server", "server"])
+def test_a_server_of_the_users_own_is_named(name: str) -> None:
+    response = site_routes.answer_headers({name: "x"}, None, "")["response"]
+    assert response["set"][name] == ["x"] and "Server" not in response["delete"]
 
 
 def test_every_unknown_name_is_told_at_once() -> None:
@@ -209,6 +266,70 @@ def test_each_kind_of_limit_has_a_folder_of_its_own_where_proxies_share_files(st
     found = limiters(made["config"])
     assert [one["storage"].get("root") for one in found] == told_in
     assert all({**one["storage"], "root": ""} == {**storage, "root": ""} and one["distributed"] for one in found)
+
+
+@pytest.mark.parametrize("source", ["http.request.header.X-User", "", "{}", "{http.request. header}"])
+def test_a_limit_by_what_is_the_same_for_all_is_refused(source: str) -> None:
+    with pytest.raises(InvalidInput, match=r"gb_rate_limit_keys has user: .*all would share one limit"):
+        site.build(options(limits={"keys": {"user": source}}))
+
+
+@pytest.mark.parametrize(
+    "settings, limit, more, told",
+    [
+        ({"rate-limit-by": "ip"}, None, {}, "rate-limit-by is ip"),
+        ({"rate-limit-by": "user"}, None, {}, "rate-limit-by is user"),
+        ({"rate-limit-by": "session"}, {"requests": 1, "by": "token"}, {}, "rate-limit-by is session, and the limit of route web is token"),
+        ({"rate-limit-by": "tenant"}, {"requests": 1, "by": "ip"}, {}, "and the limit of route web is ip"),
+        ({"rate-limit-enabled": False, "rate-limit-by": "ip"}, {"requests": 1}, {}, "and the limit of route web is ip"),
+        ({"rate-limit-by": "tenant"}, None, {"keys": {"tenant": "{http.request.header.X-Tenant}"}}, "rate-limit-by is tenant"),
+        ({"rate-limit-by": "tenant"}, {"requests": 1}, {}, None),
+        ({"rate-limit-enabled": False, "rate-limit-by": "ip"}, None, {}, None),
+    ],
+)
+def test_http3_without_addresses_and_a_limit_that_needs_them(
+    settings: dict[str, t.Any], limit: dict[str, t.Any] | None, more: dict[str, t.Any], told: str | None
+) -> None:
+    listen = {"protocols": ["h1", "h2", "h3"], "proxy_protocol": True}
+    given = options({**WEB, "limit": limit}, settings={"rate-limit-enabled": True, **settings}, limits=more, listen=listen)
+    site.build({**given, "listen": {**listen, "proxy_protocol": False}})
+    if told is None:
+        site.build(given)
+        return
+    with pytest.raises(InvalidInput) as error:
+        site.build(given)
+    assert told in str(error.value) and "all visitors would share one limit" in str(error.value)
+
+
+def test_acme_is_for_one_proxy() -> None:
+    tls = {"source": "acme", "email": "a@b.test", "directory": "https://ca.test/acme"}
+    site.build(options(tls=tls, proxies=1))
+    site.build(options(proxies=2))
+    with pytest.raises(InvalidInput, match=r"gb_tls has source acme, and gb_proxies is 2.*use source files, or set gb_proxies to 1"):
+        site.build(options(tls=tls, proxies=2))
+
+
+def test_each_network_of_64_bits_has_one_key() -> None:
+    """Over addresses with zeros anywhere, written as Go and Python write them."""
+    made = site.build(options(settings={"rate-limit-enabled": True, "rate-limit-by": "ip"}))
+    text = json.dumps(made["config"])
+    chance = random.Random(1)
+    found: dict[str, set[int]] = {}
+    for _turn in range(20_000):
+        value = sum(chance.choice((0, 0, 1, 0xFFFF, chance.randrange(1 << 16))) << (16 * place) for place in range(8))
+        found.setdefault(key_of(ipaddress.IPv6Address(value).compressed), set()).add(value >> 64)
+    networks = [network for one in found.values() for network in one]
+    assert len(networks) == len({*networks}) == len(found) > 1000
+    assert key_of("::ffff:192.0.2.1") == key_of("192.0.2.1") == "192.0.2.1"
+    assert all(json.dumps(pattern) in text for pattern, _network in site_limits._NETWORKS)
+
+
+def key_of(address: str) -> str:
+    """What an address counts by: Caddy's map handler takes the first pattern that is found."""
+    for pattern, network in site_limits._NETWORKS:
+        if match := re.search(pattern, address):
+            return match.expand(re.sub(r"\$\{(\d)\}", r"\\g<\1>", network))
+    return address
 
 
 def limiters(part: t.Any) -> list[dict[str, t.Any]]:
