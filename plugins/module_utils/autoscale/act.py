@@ -68,6 +68,7 @@ class Failure:
 class Draining:
     """A slot on its way out. ``in_flight`` and ``healthy`` are None where no load balancer says.
 
+    :param gate_closed_at: since when load balancers can have noticed it: its gate was closed, and none of them was reloaded after that
     :param wedged: its gate was just tried to be closed, and could not be
     """
 
@@ -315,11 +316,13 @@ class Actor:
         return sorted(found, key=lambda item: item[0])
 
     def _seen(self, slot: int, instance: Instance, said: t.Sequence[traffic.Entry]) -> Draining:
-        where = self._address(slot)
+        where, closed = self._address(slot), _number(instance.config.get(fleet.GATE_KEY))
+        # With a reload a load balancer forgets what it had noticed, and has to notice it again.
+        loaded = [at for entry in said if isinstance(at := entry.get("started_at"), (int, float)) and at <= self._now()]
         health = [one.get("healthy") for entry in said for one in entry.get("upstreams", ()) if one["address"] == where]
         return Draining(
             instance.status,
-            _number(instance.config.get(fleet.GATE_KEY)),
+            None if closed is None else max([closed, *loaded]),
             _number(instance.config.get(fleet.DEADLINE_KEY)),
             traffic.in_flight(said, where) if self._proxies else 0,
             True in health,

@@ -56,6 +56,8 @@ class World:
         #: those of them that a start anew cures
         self.stuck: set[str] = set()
         self.in_flight: dict[str, int] = {}
+        #: when the load balancers were last reloaded, in seconds since the epoch
+        self.reloaded: float | None = None
         self.silent: set[str] = set()
         self.effects: list[str] = []
         self.die_at: tuple[int, str] | None = None
@@ -244,7 +246,10 @@ class World:
             self.sleep(float(words[0]))
             return 0, self._said(gates), ""
         listed = [{"address": _address(name) + ":8080", "num_requests": count, "fails": 0} for name, count in self.in_flight.items()]
-        admin = f"caddy_x 1\n@@ 200 http://localhost/metrics\n{json.dumps(listed)}\n@@ 200 http://localhost/reverse_proxy/upstreams\n"
+        loaded = "" if self.reloaded is None else f"caddy_config_last_reload_success_timestamp_seconds {self.reloaded}\n"
+        admin = (
+            f"caddy_x 1\n{loaded}@@ 200 http://localhost/metrics\n{json.dumps(listed)}\n@@ 200 http://localhost/reverse_proxy/upstreams\n"
+        )
         return 0, admin + self._said(gates), ""
 
     def _said(self, gates: t.Sequence[str]) -> str:

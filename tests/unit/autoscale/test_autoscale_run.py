@@ -272,6 +272,19 @@ def test_a_restart_whose_gate_could_not_be_closed_is_finished_when_its_deadline_
     assert "user.gb.drain-then" not in world.config("instances/botserver-2")
 
 
+@pytest.mark.parametrize(
+    ("ago", "after"), [(4, {"active Running": [1], "warm Stopped": [2]}), (2, {"active Running": [1], "draining Running": [2]})]
+)
+def test_a_load_balancer_that_was_reloaded_has_to_notice_a_closed_gate_again(ago: float, after: dict[str, list[int]]) -> None:
+    world = World()
+    world.fleet(1)
+    marks = {"user.gb.drain-deadline": str(START + 20), "user.gb.gate-closed": str(START - 10), "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **marks)
+    world.closed, world.in_flight, world.reloaded = {"botserver-2"}, {"botserver-1": 0, "botserver-2": 0}, START - ago
+    go(world)
+    assert world.slots() == after
+
+
 def test_a_drain_that_was_begun_by_a_run_that_died_is_not_cut_before_its_gate_is_closed() -> None:
     world = World()
     world.fleet(1)
