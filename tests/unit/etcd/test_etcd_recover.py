@@ -63,3 +63,13 @@ def test_what_has_no_majority_is_cut(tmp_path: pathlib.Path) -> None:
             etcd.named(name).mute = True
         said = recover(tmp_path, etcd, ("etcd-3",))
     assert GOES_ON in said
+
+
+@pytest.mark.parametrize(("stopped", "limit"), [(("etcd-3",), "all"), ((), "!etcd-3")], ids=["stopped", "left out"])
+def test_a_member_whose_data_would_be_left_is_named(tmp_path: pathlib.Path, stopped: tuple[str, ...], limit: str) -> None:
+    with fake_etcd(*NAMES) as etcd:
+        for name in ("etcd-1", "etcd-3"):
+            etcd.named(name).mute = True
+        said = recover(tmp_path, etcd, (), stopped=stopped, limit=limit)
+    assert "etcd-3 of etcd is stopped, or left out of this run. What a member has must be deleted" in said
+    assert GOES_ON not in said
