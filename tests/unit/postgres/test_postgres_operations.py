@@ -77,6 +77,12 @@ CASES: dict[str, Case] = {
         "released", "postgres-3 was stopped, and is not deleted: Waited", lambda cluster: cluster.sync.clear(), leaving("postgres-3"),
         NAMES[:2],
     ),
+    "a member, to make it anew of another version": Case(
+        "release", "The cluster generalbots runs PostgreSQL 15, and postgres_version is 17. Another major version needs pg_upgrade",
+        given={**leaving("postgres-3"), "postgres_version": 17},
+    ),
+    "an upgrade to another major version": Case("upgrade", "PostgreSQL 15, and postgres_version is 17", given={"postgres_version": 17}),
+    "roles in another major version": Case("databases", "PostgreSQL 15, and postgres_version is 17", given={"postgres_version": 17}),
 }  # fmt: skip
 
 
@@ -86,7 +92,9 @@ def steps(name: str, case: Case, cluster: FakeCluster) -> Json:
     role = {"name": "generalbots.scaling.postgres", "tasks_from": case.entry}
     given = {"__postgres_connection": connection, "postgres_timeout": 2, **case.given}
     keep = {"refusals": f"{{{{ refusals | default({{}}) | combine({{{name!r}: ansible_failed_result.msg}}) }}}}"}
-    return {"block": [{"ansible.builtin.include_role": role, "vars": given}], "rescue": [{"ansible.builtin.set_fact": keep}]}
+    asked = [{"ansible.builtin.include_role": role, "vars": given}]
+    defaults = {"generalbots.scaling.patroni_cluster_info": connection}
+    return {"module_defaults": defaults, "block": asked, "rescue": [{"ansible.builtin.set_fact": keep}]}
 
 
 class Seen(t.NamedTuple):
