@@ -82,6 +82,7 @@ CASES: dict[str, Case] = {
         given={**leaving("postgres-3"), "postgres_version": 17},
     ),
     "an upgrade to another major version": Case("upgrade", "PostgreSQL 15, and postgres_version is 17", given={"postgres_version": 17}),
+    "an upgrade while it is paused": Case("upgrade", "generalbots is paused", lambda cluster: cluster.config.update(pause=True)),
     "roles in another major version": Case("databases", "PostgreSQL 15, and postgres_version is 17", given={"postgres_version": 17}),
 }  # fmt: skip
 
