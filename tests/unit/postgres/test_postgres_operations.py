@@ -39,6 +39,7 @@ class Case:
     given: Json = dataclasses.field(default_factory=dict)
     names: tuple[str, ...] = NAMES
     switches: bool = False
+    version: str = "3.0.2"
 
 
 def nobody_leads(cluster: FakeCluster) -> None:
@@ -83,6 +84,10 @@ CASES: dict[str, Case] = {
     ),
     "an upgrade to another major version": Case("upgrade", "PostgreSQL 15, and postgres_version is 17", given={"postgres_version": 17}),
     "an upgrade while it is paused": Case("upgrade", "generalbots is paused", lambda cluster: cluster.config.update(pause=True)),
+    "Patroni 4 beside 3.0": Case("upgrade", "members run 3.0.2. Patroni 4", given={"postgres_patroni_version": "4.1.5"}),
+    "Debian's Patroni beside 4": Case(
+        "upgrade", "is empty, for Debian's 3.0.2, and members run 4.1.5.", given={"postgres_patroni_version": ""}, version="4.1.5"
+    ),
     "roles in another major version": Case("databases", "PostgreSQL 15, and postgres_version is 17", given={"postgres_version": 17}),
 }  # fmt: skip
 
@@ -110,7 +115,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """Every case in one run, for a start of ansible-playbook costs as much as all of them."""
     folder = tmp_path_factory.mktemp("operations")
     with contextlib.ExitStack() as stack:
-        clusters = {name: stack.enter_context(fake_cluster(*case.names, config=STRICT)) for name, case in CASES.items()}
+        clusters = {
+            name: stack.enter_context(fake_cluster(*case.names, version=case.version, config=STRICT)) for name, case in CASES.items()
+        }
         for name, case in CASES.items():
             case.change(clusters[name])
         tasks = [steps(name, case, clusters[name]) for name, case in CASES.items()]
