@@ -62,6 +62,18 @@ def test_the_leader_is_replaced(site: Operated) -> None:
     assert site.settled() != lost
 
 
+def test_a_member_stays_while_another_is_missing(site: Operated) -> None:
+    leader = site.settled()
+    gone, asked = (name for name in MEMBERS if name != leader)
+    site.run(gone, "systemctl", "stop", "patroni")
+    try:
+        said = site.play("postgres_replace", "-e", f"member={asked}", "-e", "gb_replace=yes", fails=True)
+    finally:
+        site.run(gone, "systemctl", "start", "patroni")
+    assert f"{asked} cannot be spared" in said
+    assert site.settled() == leader
+
+
 def test_a_member_of_etcd_is_replaced(site: Operated) -> None:
     leader = site.settled()
     with site.recorded("a member of etcd is deleted and made anew") as seen:

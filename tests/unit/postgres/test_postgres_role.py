@@ -32,6 +32,9 @@ GOOD: Json = {
 }
 LATER: Json = {"postgres_patroni_version": "4.1.5", "postgres_durability": "asynchronous", "postgres_version": 17}
 
+#: what stands on the host where its authority is, and is that of nobody here
+TRUSTED: Json = {"certificates_trusted_file": __file__}
+
 # name: (role, entry point, variables, what the refusal says)
 REFUSED: dict[str, tuple[str, str, Json, str]] = {
     "an even number of etcd": ("etcd", "preflight", {"gb_etcd_members": 2}, "gb_etcd_members is 2. It must be 1, 3, 5 or 7"),
@@ -64,6 +67,12 @@ REFUSED: dict[str, tuple[str, str, Json, str]] = {
     ),
     "no size": ("postgres", "preflight", {"gb_postgres_limits": {"memory": "50%"}}, "from which PostgreSQL's settings cannot be computed"),
     "an authority that ended": ("certificates", "main", {"certificates_authority": "ended"}, "nobody trusts what it signed any more"),
+    "another authority than the host's": (
+        "certificates", "main", {"certificates_authority": "ended", **TRUSTED}, "ca.crt on this controller is another",
+    ),
+    "an authority beside the host's": (
+        "certificates", "main", {"certificates_authority": "beside", **TRUSTED}, "ca.crt on this controller is missing",
+    ),
 }  # fmt: skip
 
 
@@ -121,6 +130,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     tasks += [include("etcd", "preflight", {}), include("postgres", "preflight", {"gb_postgres_members": 1})]
     tasks += [include("certificates", "main", {"certificates_authority": "good", "certificates_addresses": ["10.87.0.31"]})] * 2
     tasks.append(include("certificates", "main", {"certificates_authority": "good", "certificates_addresses": ["10.87.0.32"]}))
+    other = {"certificates_authority": "other", **TRUSTED, "certificates_replace": True}
+    tasks += [include("certificates", "main", other)]
+    same = {"certificates_authority": "other", "certificates_trusted_file": str(secrets / "pki" / "other" / "ca.crt")}
+    tasks += [include("certificates", "main", same)]
     brief = {"certificates_authority": "good", "certificates_name": "brief"}
     tasks += [include("certificates", "main", {**brief, **days}) for days in ({"certificates_days": 10}, {})]
     tasks.append({"ansible.builtin.copy": {"content": "{{ refusals | to_json }}", "dest": f"{folder}/refusals.json", "mode": "0600"}})
@@ -215,6 +228,11 @@ def test_etcd_aims_below_the_memory_that_it_may_have(run: Run) -> None:
 def test_a_certificate_that_ends_soon_is_made_anew(run: Run) -> None:
     certificate = x509.load_pem_x509_certificate((run.secrets / "pki" / "good" / "brief.crt").read_bytes())
     assert certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC) > datetime.timedelta(days=800)
+
+
+def test_an_authority_beside_the_hosts_is_made_by_the_explicit_word_alone(run: Run) -> None:
+    assert (run.secrets / "pki" / "other" / "ca.crt").exists()
+    assert not (run.secrets / "pki" / "beside").exists()
 
 
 def test_a_certificate_is_made_once_and_anew_for_another_address(run: Run) -> None:
