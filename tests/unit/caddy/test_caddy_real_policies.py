@@ -135,7 +135,7 @@ def site() -> t.Iterator[Site]:
     with real_caddy(program) as caddy, contextlib.ExitStack() as stack:
         instances = [stack.enter_context(slot(caddy, number)) for number in (1, 2, 3)]
         health = {**caddy.role()["caddy_health"], "interval": 0.5}
-        load(caddy, slots=3, gb_routes=routes, caddy_health=health, gb_trusted_proxies=["127.0.0.1/32"], caddy_panic_health="")
+        load(caddy, slots=3, gb_routes=routes, caddy_health=health, gb_trusted_proxies=["127.0.0.1/32"], caddy_panic=False)
         yield Site(caddy, instances)
 
 
