@@ -178,7 +178,7 @@ def http3(fleet: Fleet) -> t.Iterator[int]:
 
 
 def test_http_3_is_published_where_it_is_asked_for(fleet: Fleet) -> None:
-    wanted = {"gb_http_versions": ["h1", "h2", "h3"], "gb_settings_overrides": {"rate-limit-by": "session"}}
+    wanted = {"gb_http_versions": ["h1", "h2", "h3"], "gb_settings_overrides": {"rate-limit-by": "tenant"}}
     fleet.play("--tags", "instances,caddy", "-e", json.dumps(wanted))
     try:
         assert f'h3=":{HTTPS}"' in fleet.ask("/api/demo/echo")[1]["alt-svc"]
