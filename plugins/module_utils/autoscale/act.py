@@ -281,7 +281,7 @@ class Actor:
                 self._note_overdue(slot, instance, said, unclosed)
                 self.kept.discard(slot)
             elif step == "reopen":
-                self._plan_reopen(wanted, slot, unclosed, opens=unclosed in ("", IGNORED))
+                self._plan_reopen(wanted, slot, unclosed)
             else:
                 left.append(slot)
             if step == "keep":
@@ -347,14 +347,14 @@ class Actor:
             wanted.act("close-gate", name, "the load balancer sends nothing new from now on")
             wanted.act("stamp", name, fleet.GATE_KEY)
 
-    def _plan_reopen(self, wanted: Plan, slot: int, unclosed: str, *, opens: bool) -> None:
+    def _plan_reopen(self, wanted: Plan, slot: int, unclosed: str) -> None:
         """Its mark goes before the gate opens: a run that dies in between must not take an open gate for a closed one.
 
         A gate that could not be closed is left alone: opening it would fail like that, and the slot would drain for ever.
         """
         name = instance_name(fleet.COMPONENT, slot)
         _plan_keys(wanted, name, {fleet.GATE_KEY: None})
-        if opens:
+        if unclosed in ("", IGNORED):
             wanted.act("open-gate", name, "requests outlived the deadline: it takes requests again")
         _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None})
         self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it was put back (drain policy abort)"))

@@ -29,7 +29,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import Tick, look, tick
@@ -280,7 +280,7 @@ class Run:
                 readings=seen.readings,
             )
             decision = self._by_hand(seen, settings.values, View(facts, policy, settled.history))
-            return Tick(decision, controller.remembered(settled, decision), notes, facts)
+            return Tick(decision, controller.remembered(settled, decision), notes, facts, policy)
         values, options = {**settings.values}, {**self._job.options}
         if self._job.force:
             values |= FORCED
@@ -477,10 +477,8 @@ class Run:
         errors = self._errors + collections.Counter(one.kind for one in self._failures)
         decided = self._tick.decision.as_dict() if self._tick is not None else {"time": self._ports.now(), "action": "hold", "alert": True}
         controls: dict[str, t.Any] = {}
-        if self._tick is not None and self._settings is not None:
-            set_now = self._tick.state.controls
-            policy = Policy.from_settings(self._settings.values, self._job.options).under(set_now.pause, set_now.pin)
-            controls = {"controls": {"pause": policy.pause, "pin": policy.pin}}
+        if self._tick is not None and self._tick.policy is not None:
+            controls = {"controls": {"pause": self._tick.policy.pause, "pin": self._tick.policy.pin}}
         return {
             **decided,
             **controls,

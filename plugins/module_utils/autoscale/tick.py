@@ -20,12 +20,13 @@ OLD_INTERVALS, OLD_SECONDS = 10, 120.0
 
 @dataclasses.dataclass(frozen=True)
 class Tick:
-    """What to do, what to remember, and why something is unknown."""
+    """What to do, what to remember, and why something is unknown; ``facts`` and ``policy`` are what was decided on."""
 
     decision: Decision
     state: State
     notes: tuple[str, ...] = ()
     facts: Facts | None = None
+    policy: Policy | None = None
 
 
 def tick(
@@ -51,7 +52,7 @@ def tick(
     """
     policy, facts, sample, settled, notes = look(settings, fleet, traffic, remembered, time, options=options, readings=readings)
     decision = decide(facts, policy, settled.history)
-    return Tick(decision, remember(settled, sample, decision), notes, facts)
+    return Tick(decision, remember(settled, sample, decision), notes, facts, policy)
 
 
 def look(
