@@ -12,18 +12,14 @@ import subprocess
 import typing as t
 
 import pytest
+from postgres_site import SITE
 
 from tests.unit.patroni.patroni_fakes import PASSWORD, SCOPE, STRICT, USER, FakeCluster, fake_cluster
 
 Json = dict[str, t.Any]
 NAMES = ("postgres-1", "postgres-2", "postgres-3")
 SHARED: Json = {
-    "gb_subnet": "10.87.0.0/24",
-    "gb_lxd_project": "tests",
-    "gb_settings": {"scale-max-instances": 2},
-    "gb_bots": 1,
-    "gb_postgres_members": 3,
-    "gb_postgres_limits": {"memory": "1GiB"},
+    **SITE,
     "ansible_connection": "local",
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
 }

@@ -18,18 +18,11 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from postgres_site import SITE
 
 Json = dict[str, t.Any]
 SLOTS = {f"{kind}-{slot}": {"gb_slot": str(slot), "gb_component": kind} for kind in ("etcd", "postgres") for slot in (1, 2, 3)}
-GOOD: Json = {
-    "gb_subnet": "10.87.0.0/24",
-    "gb_lxd_project": "tests",
-    "gb_settings": {"scale-max-instances": 2},
-    "gb_bots": 1,
-    "gb_etcd_members": 3,
-    "gb_postgres_members": 3,
-    "gb_postgres_limits": {"memory": "1GiB"},
-}
+GOOD: Json = {**SITE, "gb_etcd_members": 3}
 LATER: Json = {"postgres_patroni_version": "4.1.5", "postgres_durability": "asynchronous", "postgres_version": 17}
 
 #: what stands on the host where its authority is, and is that of nobody here
