@@ -92,6 +92,12 @@ options:
       - The component that the instances belong to. It is their mark and their inventory group.
     type: str
     required: true
+  take_memory:
+    description:
+      - Whether a running instance gets a memory limit that is smaller than the one it has. LXD kills processes of an instance that uses
+        more than that. With V(false) it keeps the larger one, so that what runs in it can be told first to use less.
+    type: bool
+    default: true
   state:
     description:
       - V(present), they exist, in whatever power state they are.
@@ -177,6 +183,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     observe,
     observe_with_files,
     plan,
+    without_less_memory,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     LIMIT_OPTIONS,
@@ -213,6 +220,7 @@ SPEC = LXD_SPEC.merge(RUN_SPEC).merge(
                 },
             },
             "component": {"type": "str", "required": True},
+            "take_memory": {"type": "bool", "default": True},
             "state": {"type": "str", "default": "started", "choices": list(STATES)},
         }
     )
@@ -226,6 +234,8 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     lxd = connect(params)
     # What is to go need not be readable.
     observed = observe(lxd) if params["state"] == "absent" else observe_with_files(lxd, specs)
+    if not params["take_memory"]:
+        specs = without_less_memory(specs, observed)
     wanted = plan(specs, observed, params["state"], spread(specs, observed, places(lxd, specs, observed)))
     if not module.check_mode and wanted.changed:
         runner = Runner(lxd, run_options(params))

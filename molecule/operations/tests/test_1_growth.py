@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import pytest
 from data_tier import MEMBERS
 from operated import Operated
 
 #: seconds without an acknowledgement that growth may cost at the most; nothing is restarted
 STANDSTILL = 10
+#: the same where all members are restarted, one after the other, and the lead is handed over for it
+STANDSTILL_OF_A_RESTART = 20
 #: seconds that a run which has nothing to do may take at the most
 SECOND_RUN = 90
 
@@ -54,3 +57,17 @@ def test_all_three_of_etcd_are_used(site: Operated) -> None:
         site.power("start", "etcd-1")
     assert seen.verdict.outage < STANDSTILL
     assert site.settled() == leader
+
+
+@pytest.mark.parametrize(("memory", "shared"), [("1GiB", "256MB"), ("512MiB", "128MB")], ids=["more", "less"])
+def test_memory_is_given_before_it_is_used_and_taken_when_it_no_longer_is(site: Operated, memory: str, shared: str) -> None:
+    site.set(gb_postgres_limits={"memory": memory})
+    with site.recorded(f"the members have {memory}") as seen:
+        site.play("site")
+    assert seen.verdict.outage < STANDSTILL_OF_A_RESTART
+    site.settled()
+    for name in MEMBERS:
+        assert site.sql(name, "show shared_buffers") == shared
+        assert site.lxd.get(f"instances/{name}")[0]["config"]["limits.memory"] == memory
+        assert "oom_kill 0" in site.run(name, "cat", "/sys/fs/cgroup/memory.events").splitlines()
+    site.unchanged("site")

@@ -24,7 +24,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
+    MEMORY_KEY,
     refused_limit,
+    size_bytes,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import replace
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import (
@@ -182,6 +184,21 @@ def plan(
         else:
             _plan_change(wanted, spec, instance, state)
     return wanted
+
+
+def without_less_memory(specs: t.Sequence[InstanceSpec], observed: t.Mapping[str, Instance]) -> list[InstanceSpec]:
+    """The specs without the memory limits that would take memory from an instance that runs; one without a limit has all of it."""
+    return [
+        dataclasses.replace(spec, config={key: value for key, value in spec.config.items() if key != MEMORY_KEY})
+        if spec.name in observed and _takes_memory(spec, observed[spec.name])
+        else spec
+        for spec in specs
+    ]
+
+
+def _takes_memory(spec: InstanceSpec, instance: Instance) -> bool:
+    now, wanted = (size_bytes(config.get(MEMORY_KEY) or "") for config in (instance.config, spec.config))
+    return instance.status != "Stopped" and wanted is not None and (now is None or wanted < now)
 
 
 def _guard_foreign(spec: InstanceSpec, instance: Instance | None) -> None:

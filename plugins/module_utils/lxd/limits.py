@@ -12,6 +12,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
     InvalidInput,
 )
 
+MEMORY_KEY = "limits.memory"
 LIMIT_OPTIONS: t.Mapping[str, t.Any] = {
     "cpu": {"type": "str"},
     "cpu_allowance": {"type": "str"},
@@ -35,7 +36,7 @@ _RULES: t.Mapping[str, tuple[str, bool, re.Pattern[str], str]] = {
         re.compile(r"([1-9]\d?|100)%|[1-9]\d*ms/[1-9]\d*ms", re.ASCII),
         "a share such as 50% or a slice of time such as 25ms/100ms",
     ),
-    "memory": ("limits.memory", False, re.compile(r"[1-9]\d*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB|%)", re.ASCII), "a size such as 512MiB or 2GiB"),
+    "memory": (MEMORY_KEY, False, re.compile(r"[1-9]\d*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB|%)", re.ASCII), "a size such as 512MiB or 2GiB"),
     "disk_priority": ("limits.disk.priority", False, re.compile(r"[0-9]|10", re.ASCII), "a number from 0 to 10"),
     "ingress": ("limits.ingress", True, re.compile(r"[1-9]\d*(bit|kbit|Mbit|Gbit|Tbit)", re.ASCII), "a rate such as 100Mbit"),
     "egress": ("limits.egress", True, re.compile(r"[1-9]\d*(bit|kbit|Mbit|Gbit|Tbit)", re.ASCII), "a rate such as 100Mbit"),

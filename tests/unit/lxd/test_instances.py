@@ -23,6 +23,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     observe,
     observe_with_files,
     plan,
+    without_less_memory,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import spec_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
@@ -219,6 +220,29 @@ def test_a_limit_that_the_host_refuses(
     assert daemon.instances["proxy-1"]["config"]["user.gb.limits-refused"] == f"{key}={'7' if config else '20Mbit'}"
     again, _runner = bring(daemon, "started", more, options=RunOptions(limits_best_effort=True))
     assert not again.changed, again.steps()
+
+
+@pytest.mark.parametrize(
+    ("status", "now", "wanted", "given"),
+    [
+        ("Running", "1GiB", "512MiB", None),
+        ("Frozen", "1GiB", "512MiB", None),
+        ("Running", None, "512MiB", None),
+        ("Running", "1GiB", "1073741824B", "1073741824B"),
+        ("Running", "1GiB", "2GiB", "2GiB"),
+        ("Stopped", "1GiB", "512MiB", "512MiB"),
+    ],
+)
+def test_no_memory_is_taken_from_what_runs(daemon: FakeDaemon, status: str, now: str | None, wanted: str, given: str | None) -> None:
+    daemon.add("proxy-1", status, "proxy", **({"limits__memory": now} if now else {}))
+    spec = one(config={"limits.memory": wanted, "limits.cpu": "2"})
+    (kept,) = without_less_memory([spec], observe(daemon))  # type: ignore[arg-type]
+    assert kept.config == {"limits.cpu": "2", **({"limits.memory": given} if given else {})}
+
+
+def test_an_instance_that_is_not_there_gets_the_memory_that_is_wanted(daemon: FakeDaemon) -> None:
+    spec = one(config={"limits.memory": "512MiB"})
+    assert without_less_memory([spec], observe(daemon)) == [spec]  # type: ignore[arg-type]
 
 
 def test_a_secret_file_never_shows_in_the_plan(daemon: FakeDaemon) -> None:

@@ -35,6 +35,18 @@ def test_it_says_how_its_instances_are_reached(
     assert (said["actions"], said["connection"]) == (["create bake-1: from gb/base"], connection)
 
 
+@pytest.mark.parametrize(("take", "actions"), [(True, ["update bake-1: limits.memory"]), (False, [])])
+def test_memory_of_a_running_instance_is_taken_unless_it_is_to_stay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], take: bool, actions: list[str]
+) -> None:
+    daemon = FakeLxd()
+    daemon.add_project()
+    daemon.add_instance("bake-1", config={"user.gb.component": "bake", "limits.memory": "1GiB"})
+    monkeypatch.setattr(lxc_instance, "connect", lambda _options: daemon)
+    said = called(capsys, {"instances": [{"name": "bake-1", "limits": {"memory": "512MiB"}}], "take_memory": take, "state": "present"})
+    assert said["actions"] == actions
+
+
 def test_a_name_that_is_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     said = called(capsys, {"instances": [{"name": "bake-1"}, {"name": "bake-2"}, {"name": "bake-1"}]})
     assert said["msg"] == "instances has bake-1 more than once; name each instance once. Nothing was changed."
