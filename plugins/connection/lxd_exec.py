@@ -81,6 +81,8 @@ except ImportError:
     # Of galaxy.yml's dependencies, so it is there wherever tasks run; ansible-test imports a plugin without them.
     from ansible.plugins.connection import ConnectionBase as LxdConnection
 
+#: where the client of LXD's snap is, which cron and timers do not have in their PATH
+SNAP = "/snap/bin"
 #: seconds for which a command lives on: none of 300, three at once, lost its output then, and five without
 LINGER = 0.05
 
@@ -94,6 +96,13 @@ class Connection(LxdConnection):
     """The same, but for commands that are soon over and for files."""
 
     transport = "generalbots.scaling.lxd_exec"
+
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        """Find the client; raises AnsibleError where there is none."""
+        folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+        if SNAP not in folders:
+            os.environ["PATH"] = os.pathsep.join([*folders, SNAP])
+        super().__init__(*args, **kwargs)
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, str, str]:
         """Run a command; returns its status, output and errors. A module that is piped to Python takes its time anyway."""

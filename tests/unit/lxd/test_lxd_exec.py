@@ -12,6 +12,7 @@ import pytest
 from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.playbook.play_context import PlayContext
 
+from ansible_collections.generalbots.scaling.plugins.connection import lxd_exec
 from ansible_collections.generalbots.scaling.plugins.connection.lxd_exec import LINGER, Connection, lingering
 
 #: a client that runs what it is given here, by the shell that it is given
@@ -46,6 +47,23 @@ def test_a_module_that_is_piped_in_runs_as_it_is(connection: Connection, tmp_pat
     (tmp_path / "lxc").write_text('#!/bin/sh\nfor last; do :; done\ncat >/dev/null\nprintf "%s" "$last"\n')
     assert connection.exec_command("cat", in_data=b"a module") == (0, "cat", "")
     assert connection.exec_command("cat") == (0, lingering("cat"), "")
+
+
+def test_the_client_of_a_snap_is_found_where_path_does_not_name_its_folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lxc").write_text(LXC)
+    (tmp_path / "lxc").chmod(0o755)
+    monkeypatch.setattr(lxd_exec, "SNAP", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert Connection(PlayContext(), None)._lxc_cmd == str(tmp_path / "lxc")
+
+
+def test_one_that_path_names_comes_first(connection: Connection, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snap = tmp_path / "snap"
+    snap.mkdir()
+    (snap / "lxc").write_text(LXC)
+    (snap / "lxc").chmod(0o755)
+    monkeypatch.setattr(lxd_exec, "SNAP", str(snap))
+    assert Connection(PlayContext(), None)._lxc_cmd == connection._lxc_cmd == str(tmp_path / "lxc")
 
 
 #: a client that moves files between here and a folder, fails as often as a file says, and with its words
