@@ -90,7 +90,7 @@ def test_the_limit_that_ansible_pull_sets_is_refused(tmp_path: pathlib.Path) -> 
 )
 def test_an_image_that_was_not_baked_to_its_end_is_not_published(tmp_path: pathlib.Path, limit: str, said: str) -> None:
     """One of two was. What asks LXD would come after it, and there is none of that project."""
-    golden = {name: {"version": "1", "missing": True, "due": True} for name in ("caddy", "etcd")}
+    golden = {name: {"version": "1", "container": f"bake-{name}", "missing": True, "due": True} for name in ("caddy", "etcd")}
     whole = {"ansible.builtin.add_host": {"name": "bake-etcd", "groups": ["gb_bake_whole"]}}
     done = run_play(tmp_path, [whole, include("image", "publish", image_golden=golden)], *(("--limit", limit) if limit else ()))
     assert done.returncode == 2
