@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
+import statistics
 import typing as t
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.history import MOST
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Direction, InstanceFacts, Metric
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW, Proposal
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import instances, slots_words, why_unknown
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import instances, panic_words, slots_words, why_unknown
+
+#: needs that are further apart than so many times their distance have a gap between them
+GAP = 3.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +158,7 @@ def _stabilisation(view: View, proposal: Proposal) -> Verdict | None:
     window = view.policy.calm
     if not view.demands or not window:
         return None
-    past = [(at, need) for at, need in view.history.needs if at >= view.facts.time - window - view.policy.interval]
+    past = _remembered(view, window)
     known = view.facts.time - past[0][0] if past else 0.0
     if not past or known < window - view.policy.interval / 2:
         return Verdict(view.current, f"only {known:.0f} s of the last {window:.0f} s are known")
@@ -162,6 +168,28 @@ def _stabilisation(view: View, proposal: Proposal) -> Verdict | None:
     when = "within" if ago <= window else "at the check before"
     why = f"{instances(size)} {were} needed {ago:.0f} s ago, {when} the last {window:.0f} s"
     return Verdict(min(size, view.current), why)
+
+
+def _remembered(view: View, window: float) -> list[tuple[float, float]]:
+    """The needs of the window and of the check before it, as far back as they are remembered without a gap.
+
+    They are apart by the interval, or by what ticks really are apart, or by what history keeps of a long window. A missed tick or two
+    are no gap.
+    """
+    apart = max(view.policy.interval, window / MOST, _usually_apart(view))
+    past: list[tuple[float, float]] = []
+    for at, need in reversed(view.history.needs):
+        after = past[0][0] if past else view.facts.time
+        if at < view.facts.time - window - apart or after - at > GAP * apart:
+            break
+        past.insert(0, (at, need))
+    return past
+
+
+def _usually_apart(view: View) -> float:
+    """Seconds between ticks as they are remembered: cron may run them less often than config.csv says."""
+    times = [*(at for at, _need in view.history.needs), view.facts.time]
+    return statistics.median_low(after - at for at, after in itertools.pairwise(times)) if len(times) > 2 else 0.0
 
 
 def _look_ahead(view: View, proposal: Proposal) -> Verdict | None:
@@ -199,10 +227,7 @@ def _draining(view: View, proposal: Proposal) -> Verdict | None:
 
 
 def _panic(view: View, proposal: Proposal) -> Verdict | None:
-    if not view.panics:
-        return None
-    why = f"only {view.healthy} of {instances(view.current)} are healthy, which has a shared cause"
-    return Verdict(view.current, why, alert=True)
+    return Verdict(view.current, panic_words(view), alert=True) if view.panics else None
 
 
 def _protected(view: View, proposal: Proposal) -> Verdict | None:

@@ -112,10 +112,24 @@ class Policy:
     pin: int | None = None
     schedules: tuple[Schedule, ...] = ()
 
+    remember: float | None = None
+    """Seconds for which needs are remembered. None is the stabilisation window."""
+
     @property
     def calm(self) -> float:
         """The stabilisation window in seconds."""
         return self.cooldown if self.stabilisation is None else self.stabilisation
+
+    @property
+    def window(self) -> float:
+        """Seconds for which needs are remembered; a forced tick forgets none that later ones look back on."""
+        return self.calm if self.remember is None else self.remember
+
+    def forced(self) -> Policy:
+        """The policy without what stands in the way of an evaluation now: the switch, the cooldowns and the stabilisation window."""
+        return dataclasses.replace(
+            self, enabled=True, cooldown=0.0, cooldown_out=0.0, cooldown_in=0.0, stabilisation=0.0, remember=self.window
+        )
 
     @classmethod
     def from_settings(

@@ -14,6 +14,7 @@ touched at all, bounds included: whoever switches the autoscaler off scales by h
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.guards import Verdict, verdicts, victims
@@ -29,22 +30,44 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW, Proposal, heard
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import total_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import capital, instances, slots_words, steady_words
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import capital, instances, panic_words, slots_words
 
 Verdicts = t.Sequence[tuple[str, Verdict]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Weighed:
+    """A proposal, what guards leave of it, and those of them that did: ``start`` and ``drain`` are slots, and one of them is empty."""
+
+    rule: str
+    proposal: Proposal
+    bound: Verdicts
+    start: tuple[int, ...]
+    drain: tuple[int, ...]
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """What is started or drained; none where the step is held back wholly, or there is none."""
+        return self.start or self.drain
+
+    @property
+    def alerts(self) -> bool:
+        """Whether a person is called for it."""
+        return self.proposal.alert or any(verdict.alert for _name, verdict in self.bound)
 
 
 def decide(facts: Facts, policy: Policy, history: History) -> Decision:
     """What to do now, with the reason in words and in numbers. Pure: the same input gives the same decision."""
     view = View(facts, policy, history)
-    rule, proposal = heard(view)
-    if proposal is None:
-        proposal = Proposal(None, steady_words(view))
-    said = list(verdicts(view, proposal)) if proposal.direction is not None else []
-    size = _size(view, proposal, said)
-    # What would have let the step go further than another guard did has not decided anything.
-    bound = [(name, verdict) for name, verdict in said if _within(view, proposal, verdict.size) == size]
-    start, drain = _slots(view, proposal, size)
+    said = []
+    for rule, proposal in heard(view):
+        said.append(_weighed(view, rule, proposal))
+        if said[-1].slots:
+            break
+    # What cannot be done is told by what asked first.
+    chosen = next((one for one in said if one.slots), said[0])
+    others = [one for one in said if one is not chosen and one.alerts]
+    rule, proposal, start, drain = chosen.rule, chosen.proposal, chosen.start, chosen.drain
     action: Action = "out" if start else "in" if drain else "hold"
     size = view.current + len(start) - len(drain)
     return Decision(
@@ -52,18 +75,31 @@ def decide(facts: Facts, policy: Policy, history: History) -> Decision:
         view.current,
         size,
         rule,
-        _reason(view, proposal, (*start, *drain), size, bound),
+        " ".join([_reason(view, chosen, size), *_besides(view, chosen, others)]),
         facts.time,
         start=start,
         drain=drain,
         replace=_replaced(view, proposal, start),
         recommended=_recommended(view),
         metrics=view.metrics,
-        guards=tuple(Held(name, verdict.why) for name, verdict in bound),
-        alert=proposal.alert or any(verdict.alert for _name, verdict in bound),
+        guards=tuple(Held(name, verdict.why) for name, verdict in chosen.bound),
+        alert=chosen.alerts or bool(others) or _in_panic(view),
         next=_next(view, action),
         seen=_seen(view, proposal, start, drain),
     )
+
+
+def _weighed(view: View, rule: str, proposal: Proposal) -> Weighed:
+    said = list(verdicts(view, proposal)) if proposal.direction is not None else []
+    size = _size(view, proposal, said)
+    # What would have let the step go further than another guard did has not decided anything.
+    bound = [(name, verdict) for name, verdict in said if _within(view, proposal, verdict.size) == size]
+    return Weighed(rule, proposal, bound, *_slots(view, proposal, size))
+
+
+def _in_panic(view: View) -> bool:
+    """Whether a person is called because of the fleet's health, whatever asks for a step or for none."""
+    return view.policy.enabled and view.panics
 
 
 def _size(view: View, proposal: Proposal, said: Verdicts) -> int:
@@ -108,7 +144,7 @@ def _seen(view: View, proposal: Proposal, start: t.Sequence[int], drain: t.Seque
     return Seen(
         totals={metric.name: total_of(view.facts.time, metric, view.history.loads) for metric in whole},
         need=view.demands[0].need if view.demands else None,
-        window=view.policy.calm,
+        window=view.policy.window,
         unhealthy=frozenset(one.slot for one in view.members if one.ready is False),
         members=frozenset(one.slot for one in view.members),
         substitutes=_substitutes(proposal, start),
@@ -124,15 +160,29 @@ def _next(view: View, action: Action) -> str:
     return f"counts once it is healthy; {again}" if action == "out" else again
 
 
-def _reason(view: View, proposal: Proposal, slots: tuple[int, ...], size: int, bound: Verdicts) -> str:
+def _reason(view: View, chosen: Weighed, size: int) -> str:
     again = f"looked at again in {view.policy.interval:.0f} s."
+    proposal, slots = chosen.proposal, chosen.slots
     because = capital(proposal.because)
-    why = "; ".join(verdict.why for _name, verdict in bound)
+    why = _held_words(chosen)
     if slots:
         agreed = " and every metric agrees" if proposal.direction == "in" and not proposal.forced else ""
         verb = "start" if proposal.direction == "out" else "drain"
-        less = f" (not {proposal.size}: {why})" if bound else ""
+        less = f" (not {proposal.size}: {why})" if chosen.bound else ""
         return f"{because}{agreed}: {verb} {slots_words(slots)}, {view.current} to {instances(size)}{less}; {again}"
-    if bound:
+    if chosen.bound:
         return f"{because}, but the step {proposal.direction} is held back: {why}. Still {instances(size)}; {again}"
     return f"{because}. Still {instances(size)}; {again}"
+
+
+def _besides(view: View, chosen: Weighed, others: t.Sequence[Weighed]) -> t.Iterator[str]:
+    """What else a person is called for."""
+    for one in others:
+        held = f", but the step {one.proposal.direction} is held back: {_held_words(one)}" if one.bound else ""
+        yield f"Besides, {one.proposal.because}{held}."
+    if _in_panic(view) and not any(name == "panic" for one in (chosen, *others) for name, _verdict in one.bound):
+        yield f"Besides, {panic_words(view)}."
+
+
+def _held_words(one: Weighed) -> str:
+    return "; ".join(verdict.why for _name, verdict in one.bound)

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What asks for a step. RULES is the table, asked in order; the first that proposes something is heard."""
+"""What asks for a step. RULES is the table, asked in order; the first that proposes something is heard.
+
+Where guards hold that one back wholly, healing is heard as well: a fleet that cannot grow can still be mended.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Direction, InstanceFacts, StepRule
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import LEVEL, Demand
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import instances, slots_words, why_unknown
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import instances, slots_words, steady_words, why_unknown
 
 Kind = t.Literal["bounds", "pin", "proportional", "step", "heal"]
 
@@ -44,13 +47,21 @@ class Rule:
     speak: t.Callable[[View], Proposal | None]
 
 
-def heard(view: View) -> tuple[str, Proposal | None]:
-    """The first proposal and the name of its rule; None if every rule is silent."""
+def heard(view: View) -> t.Iterator[tuple[str, Proposal]]:
+    """What is to be weighed in turn until something can be done, each with the name of its rule.
+
+    The first proposal of all comes first, and behind it those that heal, up to one that says to stay.
+    """
+    behind = False
     for rule in RULES:
         proposal = rule.speak(view)
-        if proposal is not None:
-            return proposal.rule or rule.name, proposal
-    return "steady", None
+        if proposal is not None and (not behind or proposal.kind == "heal" or proposal.direction is None):
+            yield proposal.rule or rule.name, proposal
+            behind = True
+            if proposal.direction is None:
+                return
+    if not behind:
+        yield "steady", Proposal(None, steady_words(view))
 
 
 #: the rule by which unhealthy instances are started anew in their own slots, as no other is free for a replacement
@@ -133,7 +144,7 @@ def _grow(view: View) -> Proposal | None:
     """
     if view.pinned is not None or _is_to_retreat(view) or (_room(view) <= 0 and _next_replaced(view)):
         return None
-    wishes = [*_proportional_out(view), *_over_threshold(view), *_steps_out(view)]
+    wishes = [*_proportional_out(view), *_one_more(view)]
     if not wishes:
         return None
     first = max(wishes, key=lambda wish: wish.size)
@@ -152,6 +163,12 @@ def _proportional_out(view: View) -> t.Iterator[Proposal]:
             size = max(demand.least, view.capacity + 1)
             because = f"{demand_words(demand)} needs {instances(size)}"
             yield Proposal("out", because, size + len(view.doomed), "proportional", rule="proportional")
+
+
+def _one_more(view: View) -> t.Iterator[Proposal]:
+    """What asks for more without saying how much more."""
+    yield from _over_threshold(view)
+    yield from _steps_out(view)
 
 
 def _over_threshold(view: View) -> t.Iterator[Proposal]:
@@ -228,10 +245,17 @@ def _replace(view: View) -> Proposal | None:
         return Proposal("out", because + ": its replacement first", view.current + len(slots), "heal", True, replace=slots)
     size = view.current - len(slots)
     because += ", and no slot is free for a replacement"
-    enough = max([view.bounds.low, *(demand.least for demand in view.demands)])
-    if size >= min(enough, view.bounds.high):
+    if size >= _enough(view):
         return Proposal("in", because, size, "heal", True, only=slots, replace=slots)
     return Proposal("in", because + ", so it is started anew", size, "heal", True, only=slots, replace=slots, rule=RENEW)
+
+
+def _enough(view: View) -> int:
+    """The size below which the fleet is too small: for its bounds, a pin, or its load."""
+    if view.pinned is not None:
+        return view.pinned + len(view.substituted)
+    wishes = [view.bounds.low, *(demand.least for demand in view.demands), *(view.current for _wish in _one_more(view))]
+    return min(max(wishes), view.bounds.high)
 
 
 def _retire(view: View) -> Proposal | None:

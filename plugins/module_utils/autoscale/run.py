@@ -281,11 +281,16 @@ class Run:
             )
             decision = self._by_hand(seen, settings.values, View(facts, policy, settled.history))
             return Tick(decision, controller.remembered(settled, decision), notes, facts, policy)
-        values, options = {**settings.values}, {**self._job.options}
-        if self._job.force:
-            values |= FORCED
-            options |= FORCED_OPTIONS
-        done = tick(values, seen.fleet, seen.traffic, before.as_dict(), seen.time, options=options, readings=seen.readings)
+        done = tick(
+            settings.values,
+            seen.fleet,
+            seen.traffic,
+            before.as_dict(),
+            seen.time,
+            options=self._job.options,
+            readings=seen.readings,
+            force=self._job.force,
+        )
         if settings.broken:
             return dataclasses.replace(done, decision=dataclasses.replace(done.decision, alert=True))
         return done
@@ -559,11 +564,6 @@ def _to_go(view: View, active: t.Collection[int], count: int) -> tuple[int, ...]
             f"(user.gb.protected): give a count of {len(active) - len(able)} or more, or unset the key."
         )
     return tuple(able[:count])
-
-
-#: settings that stand in the way of an evaluation, as a forced one has them, and options of gb_autoscale that do
-FORCED: t.Mapping[str, t.Any] = {"scale-enabled": True, "scale-cooldown-seconds": 0}
-FORCED_OPTIONS: t.Mapping[str, t.Any] = {"cooldown_out": 0, "cooldown_in": 0, "stabilisation": 0}
 
 
 def _require_proxies(seen: Seen) -> None:

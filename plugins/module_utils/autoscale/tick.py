@@ -38,6 +38,7 @@ def tick(
     *,
     options: t.Mapping[str, t.Any] | None = None,
     readings: t.Sequence[t.Mapping[str, t.Any]] = (),
+    force: bool = False,
 ) -> Tick:
     """Decide.
 
@@ -48,9 +49,11 @@ def tick(
     :param time: when the fleet was sampled, seconds since the epoch
     :param options: ``gb_autoscale``, what config.csv has no keys for
     :param readings: what other sources say, each ``{"name", "value", "time", "why"}``; value None is unknown
+    :param force: decide although scaling is switched off, or an earlier step is not long ago
     :raises InvalidInput: settings that contradict each other, or a fleet entry without its name, slot, status or state
     """
     policy, facts, sample, settled, notes = look(settings, fleet, traffic, remembered, time, options=options, readings=readings)
+    policy = policy.forced() if force else policy
     decision = decide(facts, policy, settled.history)
     return Tick(decision, remember(settled, sample, decision), notes, facts, policy)
 

@@ -36,6 +36,11 @@ def steady_words(view: View) -> str:
     return f"nothing asks for a step: {seen}" + (f" ({notes})" if notes else "")
 
 
+def panic_words(view: View) -> str:
+    """That so many are unhealthy that no one of them can be at fault."""
+    return f"only {view.healthy} of {instances(view.current)} are healthy, which has a shared cause"
+
+
 def why_unknown(view: View) -> str:
     """Which metrics are unknown, and why."""
     if not view.measured:

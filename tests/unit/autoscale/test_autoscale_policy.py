@@ -254,6 +254,28 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
     ("one stands still, nothing is healed", fleet(one(1), one(2, status="Stopped")), {"heal": False}, calm(), ("hold", (), "steady", ())),
     ("unhealthy ones are no capacity", fleet(one(1, cpu=90.0), one(2, **SICK), one(3, cpu=90.0)), {"max": 9}, DOOMED,
      ("out", (4,), "proportional", ())),
+    # --- healing where a step is held back ---
+    ("below min, no slot for it", fleet(one(1), one(2, **SICK), one(3, state="failed", status="Stopped")), {"min": 3, "max": 3}, DOOMED,
+     ("in", (2,), "renew", ())),
+    ("pinned, no slot for it", fleet(one(1), one(2, **SICK), one(3, state="failed", status="Stopped")), {"pin": 3, "max": 3}, DOOMED,
+     ("in", (2,), "renew", ())),
+    ("one stands still, memory over, lately out", fleet(one(1, memory=90.0), one(2, status="Stopped")), {}, OUT_LATELY,
+     ("out", (2,), "restart", ())),
+    ("unhealthy, memory over, lately out", fleet(one(1, memory=90.0), one(2, **SICK), one(3, memory=90.0)), {}, dataclasses.replace(
+     DOOMED, last_out=NOW - AGO), ("out", (4,), "replace", ())),
+    ("replaced, at max and under load", fleet(one(1, cpu=95.0), one(2, **SICK), one(3, cpu=95.0), one(4, cpu=95.0)), {},
+     calm(unhealthy={2: NOW - 90}, replacing={2: 4}), ("in", (2,), "retire", ())),
+    ("replaced, scaling out is paused", fleet(one(1, cpu=95.0), one(2, **SICK), one(3, cpu=95.0)), {"pause": "out"},
+     calm(unhealthy={2: NOW - 90}, replacing={2: 3}), ("in", (2,), "retire", ())),
+    ("nothing can be done, the first is told", fleet(one(1, cpu=95.0), one(2, **SICK), one(3, cpu=95.0)), {"pause": "both"}, DOOMED,
+     ("hold", (), "proportional", ("paused",))),
+    ("what only calms is not gone round", even(2, cpu=1.0, memory=90.0), {}, OUT_LATELY, ("hold", (), "over-threshold", ("cooldown-out",))),
+    # --- no room for a replacement, and one that is needed ---
+    ("steps alone, over", fleet(one(1, cpu=95.0), one(2, **SICK), one(3, cpu=95.0)), STEPS | {"max": 3}, DOOMED, ("in", (2,), "renew", ())),
+    ("memory over", fleet(one(1, memory=95.0), one(2, **SICK), one(3, memory=95.0)), {"max": 3}, DOOMED, ("in", (2,), "renew", ())),
+    ("a long queue", fleet(one(1), one(2, **SICK), one(3), queue_depth=900.0), {"max": 3, "steps": (QUEUE,)}, DOOMED,
+     ("in", (2,), "renew", ())),
+    ("pinned to all of them", fleet(one(1), one(2, **SICK), one(3)), {"max": 3, "pin": 3}, DOOMED, ("in", (2,), "renew", ())),
     # --- slots ---
     ("a gap is filled first", fleet(one(1, cpu=90.0), one(3, cpu=90.0)), {}, calm(), ("out", (2,), "proportional", ())),
     ("a warm slot before an empty one", fleet(one(1, cpu=90.0), one(3, state="warm", status="Stopped")), {}, calm(),
@@ -347,7 +369,8 @@ def test_reason_of_a_held_step_names_the_guard_in_words() -> None:
 def test_reason_of_a_smaller_step_says_what_made_it_smaller() -> None:
     reason = make(even(4, cpu=10.0), calm(2.5)).reason
     assert "drain slot 4, 4 to 3 instances (not 1: 3 instances were needed 330 s ago, at the check before the last 300 s); " in reason
-    reason = make(even(4, cpu=10.0), dataclasses.replace(calm(0.5), needs=((NOW - 330, 0.5), (NOW - 60, 2.5)))).reason
+    needs = tuple((at, 2.5 if at == NOW - 60 else 0.5) for at, _need in calm().needs)
+    reason = make(even(4, cpu=10.0), dataclasses.replace(calm(), needs=needs)).reason
     assert "3 instances were needed 60 s ago, within the last 300 s" in reason
 
 
@@ -395,6 +418,46 @@ def test_what_a_person_must_look_at_is_an_alert(facts: Facts, history: History, 
     decision = make(facts, history)
     assert decision.alert
     assert words in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "policy", "rule"),
+    [
+        (even(3, cpu=65.0, ready=False), {}, "steady"),
+        (even(1, ready=False), {}, "steady"),
+        (fleet(one(1), *(one(slot, **SICK) for slot in (2, 3))), {"pin": 3}, "pinned"),
+        (even(2, cpu=96.0, ready=False), {}, "proportional"),
+    ],
+    ids=["nothing asks for a step", "a fleet of one", "pinned", "it grows"],
+)
+def test_a_fleet_most_of_which_is_unhealthy_is_an_alert_whatever_else_is_said(facts: Facts, policy: dict[str, t.Any], rule: str) -> None:
+    decision = make(facts, **policy)
+    assert (decision.rule, decision.alert) == (rule, True)
+    assert decision.reason.endswith("are healthy, which has a shared cause.")
+    assert "Besides, only " in decision.reason
+    assert not make(facts, **policy, enabled=False).alert, "nobody waits for what is switched off"
+
+
+@pytest.mark.parametrize(
+    ("facts", "policy", "rule"),
+    [
+        (fleet(one(1, cpu=None, memory=None), one(6, cpu=None, memory=None), requests=None), {"pause": "in"}, "beyond-max"),
+        (fleet(one(1, cpu=None, memory=None), requests=None), {"min": 2, "pause": "out"}, "below-min"),
+    ],
+)
+def test_blindness_is_an_alert_behind_a_step_that_is_held_back(facts: Facts, policy: dict[str, t.Any], rule: str) -> None:
+    decision = make(facts, **policy)
+    assert (decision.action, decision.rule, decision.alert) == ("hold", rule, True)
+    assert "is held back" in decision.reason
+    assert "Besides, no metric is known" in decision.reason
+
+
+def test_what_healing_did_not_mend_is_an_alert_behind_a_step_that_is_held_back() -> None:
+    facts = fleet(one(1, memory=90.0), one(2, **SICK), one(3, memory=90.0))
+    decision = make(facts, calm(unhealthy={2: NOW - 90}, replaced=(NOW - 9,) * 3, last_out=NOW - AGO))
+    assert (outcome(decision), decision.alert) == (("hold", (), "over-threshold", ("cooldown-out",)), True)
+    assert "Besides, slot 2 has been unhealthy for longer than 60 s" in decision.reason
+    assert "3 replacements within an hour did not help" in decision.reason
 
 
 def test_no_slot_is_an_alert_where_failed_ones_keep_the_fleet_below_its_minimum() -> None:
