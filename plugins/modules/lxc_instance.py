@@ -183,7 +183,6 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
     observe,
     observe_with_files,
     plan,
-    without_less_memory,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     LIMIT_OPTIONS,
@@ -234,9 +233,8 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     lxd = connect(params)
     # What is to go need not be readable.
     observed = observe(lxd) if params["state"] == "absent" else observe_with_files(lxd, specs)
-    if not params["take_memory"]:
-        specs = without_less_memory(specs, observed)
-    wanted = plan(specs, observed, params["state"], spread(specs, observed, places(lxd, specs, observed)))
+    targets = spread(specs, observed, places(lxd, specs, observed))
+    wanted = plan(specs, observed, params["state"], targets, take_memory=params["take_memory"])
     if not module.check_mode and wanted.changed:
         runner = Runner(lxd, run_options(params))
         try:

@@ -165,14 +165,22 @@ def _instance(raw: Section) -> Instance:
 
 
 def plan(
-    specs: t.Sequence[InstanceSpec], observed: t.Mapping[str, Instance], state: str, targets: t.Mapping[str, str] | None = None
+    specs: t.Sequence[InstanceSpec],
+    observed: t.Mapping[str, Instance],
+    state: str,
+    targets: t.Mapping[str, str] | None = None,
+    *,
+    take_memory: bool = True,
 ) -> Plan:
     """What has to be done so that every instance of ``specs`` is in ``state``.
 
     :param targets: name of an instance → member of the engine's cluster that it is made on; without one the engine chooses
+    :param take_memory: whether an instance that runs gets a memory limit that is smaller than its own
     :raises Refused: a name is taken by an instance that is not ours
     :raises InvalidInput: an instance must be created and no image is named
     """
+    if not take_memory:
+        specs = without_less_memory(specs, observed)
     wanted = Plan()
     for spec in specs:
         instance = observed.get(spec.name)
