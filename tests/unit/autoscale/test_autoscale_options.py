@@ -154,6 +154,16 @@ def test_a_bad_option_is_refused_with_what_it_must_be(name: str) -> None:
     assert str(caught.value) == f"gb_autoscale.{name} is {BAD[name]!r}; it must be {OPTIONS[name].must}."
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), "inf", 1e308, 10**400], ids=["infinite", "none", "text", "huge", "longer"])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if isinstance(GOOD[name][1], (int, float, Limit)) and name != "heal"])
+def test_a_number_without_end_is_refused_like_any_that_cannot_be(name: str, number: t.Any) -> None:
+    limited = isinstance(GOOD[name][1], Limit)
+    for given in [{key: number} for key in ("count", "percent")] if limited else [number]:
+        with pytest.raises(InvalidInput) as caught:
+            policy_of({}, {name: given})
+        assert str(caught.value) == f"gb_autoscale.{name} is {given!r}; it must be {OPTIONS[name].must}."
+
+
 def test_an_option_that_there_is_not_is_refused_with_those_there_are() -> None:
     with pytest.raises(InvalidInput, match=r"gb_autoscale has no option 'tolerance'; it has sizing, .*schedules\."):
         policy_of({}, {"tolerance": 0.1})
