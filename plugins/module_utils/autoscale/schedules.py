@@ -89,11 +89,10 @@ def schedule_of(given: t.Mapping[str, t.Any], number: int, most: int) -> Schedul
 
 def _bound(given: t.Mapping[str, t.Any], name: str, place: str, most: int) -> int | None:
     value = given.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise InvalidInput(f"{place} has {name} {value!r}; it must be a number from 1 to scale-max-instances ({most}).")
-    return value
+    try:
+        return None if value is None else int(numbered(1, most, whole=True)(value))
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{place} has {name} {value!r}; it must be a number from 1 to scale-max-instances ({most}).") from None
 
 
 def numbered(low: float, high: float = MOST, *, whole: bool = False) -> t.Callable[[t.Any], float | int]:

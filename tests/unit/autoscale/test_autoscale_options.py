@@ -217,6 +217,10 @@ def test_a_time_that_yaml_took_for_a_number_is_a_time() -> None:
     assert schedule(**{"from": 510}).begin == 510
 
 
+def test_a_bound_may_be_a_text_as_a_template_gives_it() -> None:
+    assert (schedule(min="3", max="4").min, schedule(min="3", max="4").max) == (3, 4)
+
+
 def test_the_highest_floor_and_the_lowest_ceiling_count_and_the_ceiling_wins() -> None:
     always = [Schedule("a", 0, 1440, min=3), Schedule("b", 0, 1440, min=5), Schedule("c", 0, 1440, max=7), Schedule("d", 0, 1440, max=4)]
     found = bounds_at(0.0, 1, 10, always)
@@ -237,6 +241,10 @@ def test_the_highest_floor_and_the_lowest_ceiling_count_and_the_ceiling_wins() -
         ({"min": 11}, "has min 11; it must be a number from 1 to scale-max-instances (10)"),
         ({"min": 3, "max": 2}, "has min 3 above max 2"),
         ({"max": True}, "has max True"),
+        ({"max": "11"}, "has max '11'; it must be a number from 1 to scale-max-instances (10)"),
+        ({"min": "few"}, "has min 'few'; it must be a number from 1"),
+        ({"min": 2.5}, "has min 2.5; it must be a number from 1"),
+        ({"max": float("inf")}, "has max inf; it must be a number from 1"),
         ({"days": ["monday"]}, "has the day 'monday'; days are a list of mon, tue"),
         ({"days": 3}, "has the day 3"),
         ({"timezone": "Mars/Olympus"}, "timezone is 'Mars/Olympus', which this machine does not know"),
