@@ -72,10 +72,14 @@ def _rule_of(action: str) -> str:
 
 
 def _action(name: str, actions: t.Mapping[str, str], used: set[str]) -> str:
-    for stem in (name, ACTION_OF.get(name, name)):
-        if stem in actions:
-            used.add(stem)
-            return actions[stem]
+    """A rule's action, by its metric's full name or by the short one; raises InvalidInput where it is set as both or not at all."""
+    stems = [stem for stem in dict.fromkeys((name, ACTION_OF.get(name, name))) if stem in actions]
+    if len(stems) > 1:
+        given = " and as ".join(f"{RULE}{stem}-action ({actions[stem]})" for stem in stems)
+        raise InvalidInput(f"The action of {RULE}{name} is set twice, as {given}: keep one of them.")
+    if stems:
+        used.add(stems[0])
+        return actions[stems[0]]
     if name == CPU_LOW.name:
         return "down"
     raise InvalidInput(f"{RULE}{name} is set without {RULE}{ACTION_OF.get(name, name)}-action: set that to up or down.")

@@ -72,6 +72,15 @@ def test_a_rule_that_is_taken_out_is_gone() -> None:
         ({"scale-rule-cpu-high": 90, "scale-rule-cpu-high-action": "down"}, "a rule on a high cpu can only scale out: set it to up."),
         ({"scale-rule-tokens": 5}, "scale-rule-tokens is set without scale-rule-tokens-action"),
         ({"scale-rule-response-time": 5}, "scale-rule-response-time is set without scale-rule-response-action"),
+        (
+            {"scale-rule-response-time": 5, "scale-rule-response-action": "up", "scale-rule-response-time-action": "up"},
+            "The action of scale-rule-response-time is set twice, as scale-rule-response-time-action (up) "
+            "and as scale-rule-response-action (up): keep one of them.",
+        ),
+        (
+            {"scale-rule-queue-depth": 5, "scale-rule-queue-action": "up", "scale-rule-queue-depth-action": "down"},
+            "as scale-rule-queue-depth-action (down) and as scale-rule-queue-action (up): keep one of them.",
+        ),
         ({"scale-rule-tokens-action": "up"}, "scale-rule-tokens-action is set, and scale-rule-tokens is not"),
         ({"scale-rule-queue-action": "up"}, "scale-rule-queue-action is set, and scale-rule-queue-depth is not"),
     ],
