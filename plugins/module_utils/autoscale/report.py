@@ -225,13 +225,13 @@ class Report:
 
 
 def build(lines: t.Iterable[str], now: float, hours: float, **present: t.Any) -> Report:
-    """A report on the last ``hours``. Ticks of more than AHEAD seconds after ``now`` are counted and left out.
+    """A report on the last ``hours``, from 1970 on at most. Ticks of more than AHEAD seconds after ``now`` are counted and left out.
 
     :param lines: the decision log, one JSON object per line, in any order
     :param present: what Report has besides: ``state``, ``lock``, ``fleet``, ``settings``, ``trouble``, ``title``. The decisions that
         ``state`` remembers stand in for those that the log does not have
     """
-    since = now - hours * HOUR
+    since = max(now - hours * HOUR, 0.0)
     read = [parse(line) for line in lines if line.strip()]
     logged = {round(tick.time, 3): tick for tick in read if tick is not None}
     remembered = (_parsed(data) for data in (present.get("state") or {}).get("decisions") or ())
@@ -292,7 +292,7 @@ def _tick(data: Mapping) -> Tick:
     sized = data.get("current") is not None
     notes = tuple(map(str, data.get("notes") or ()))
     moment = number(data["time"])
-    if moment is None:
+    if moment is None or moment < 0:
         raise ValueError(f"{data['time']!r} is no time")
     return Tick(
         time=moment,

@@ -45,6 +45,7 @@ TORN = {
     "not a number": json.dumps(line(float("nan"))),
     "deep": "[" * DEEP + "]" * DEEP,
     "too many": json.dumps(line(current=10**400)),
+    "before 1970": json.dumps(line(-1e11)),
     "too few": json.dumps(line(current=-1)),
 }
 
