@@ -691,6 +691,22 @@ def test_log_and_metrics_tell_of_every_run_also_of_one_that_failed(tmp_path: pat
     assert metrics.read_text(encoding="utf-8").startswith("# ")
 
 
+@pytest.mark.parametrize("ended", ["came up", "did not come up", "broke off"])
+def test_a_step_counts_as_one_if_something_came_of_it(tmp_path: pathlib.Path, ended: str) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    world = World()
+    world.fleet(1)
+    world.ill = {"botserver-2"} if ended == "did not come up" else set()
+    world.gone_at = 3 if ended == "broke off" else None
+    with contextlib.nullcontext() if ended == "came up" else pytest.raises(ScalingError):
+        go(world, settings={"scale-min-instances": 2}, health_timeout=5, decision_log=str(log), textfile=str(metrics))
+    [line] = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert (line["action"], line["start"], line["undone"]) == ("out", [2], [] if ended == "came up" else [2])
+    text = metrics.read_text(encoding="utf-8")
+    assert f'scaling_events_total{{project="gb",direction="out"}} {int(ended == "came up")}\n' in text
+    assert ("last_step_timestamp_seconds{" in text) == (ended == "came up")
+
+
 @pytest.mark.parametrize(
     ("options", "set_now", "in_force"),
     [

@@ -111,6 +111,14 @@ def test_a_dry_run_is_no_step() -> None:
     assert ([tick.time for tick in report.steps], report.reversals(0)) == ([NOW - 60, NOW], 0)
 
 
+def test_what_mends_the_fleet_or_failed_is_no_reversal() -> None:
+    mended = [line(NOW - 60 * index, "out" if index % 2 else "in", rule="replace" if index % 2 else "retire") for index in range(6)]
+    failed = line(NOW - 400, "in", drain=[2], undone=[2])
+    report = built(line(NOW - 500, "out", start=[2]), failed, *mended)
+    assert (len(report.steps), report.reversals(0)) == (8, 0)
+    assert built(line(NOW - 500, "out", start=[2]), {**failed, "undone": []}, *mended).reversals(0) == 1
+
+
 CONCERNS: dict[str, tuple[bool, str, t.Callable[[], model.Report]]] = {
     "no tick at all": (True, "no tick in the last 24 h", built),
     "silent": (True, "Silent: the last tick was 10 min ago", lambda: built(line(NOW - 600))),
