@@ -505,7 +505,7 @@ class Run:
         if self._check:
             return
         line = {**self._line(), "undone": self._undone()}
-        values = self._settings.values if self._settings is not None else None
+        values = self._switches()
         state = self._tick.state.as_dict() if self._tick is not None else {}
         labels = {"project": self._job.project}
         for write in (
@@ -516,6 +516,15 @@ class Run:
                 write()
             except OSError as error:
                 self._ports.warn(f"Nothing was written: {error}")
+
+    def _switches(self) -> t.Mapping[str, t.Any] | None:
+        """The settings by which metrics are published: where the run ended before it read them, those of the file; None if it is broken."""
+        if self._settings is not None:
+            return self._settings.values
+        try:
+            return self._job.settings(None).values
+        except Exception:  # Why the run ended is being told; what is wrong here, the next one tells.
+            return None
 
     def _undone(self) -> list[int]:
         """The slots that were to be started and did not come up; all of the step's, where the run broke off and nobody knows yet."""

@@ -812,6 +812,21 @@ def test_a_run_that_ends_before_it_decides_is_told_as_well(tmp_path: pathlib.Pat
     assert f'generalbots_autoscaler_errors_total{{project="gb",kind="{kind}"}} 1' in metrics.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_without_the_main_switch_there_is_no_file_also_when_lxd_is_down(tmp_path: pathlib.Path, there: bool) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    world = World()
+    world.gone_at = 0
+    files: dict[str, t.Any] = {"decision_log": str(log), "textfile": str(metrics)}
+    if there:
+        with pytest.raises(Unreachable):
+            go(world, **files)
+    assert metrics.exists() == there
+    with pytest.raises(Unreachable):
+        go(world, settings={"metrics-scaling-enabled": False}, **files)
+    assert log.exists() and not metrics.exists()
+
+
 def test_the_log_is_put_away_when_it_is_large(tmp_path: pathlib.Path) -> None:
     log = tmp_path / "decisions.jsonl"
     world = World()
