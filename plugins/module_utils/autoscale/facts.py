@@ -21,6 +21,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 SHORTEST = 1.0
 #: seconds by which two readings of one start time may differ: they are derived from clocks and rounded
 SAME_START = 1.0
+#: seconds by which the clock of another host may be ahead of this one; what lies further ahead was written before a clock was set back
+AHEAD = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _instance(
         status=str(one.get("status") or ""),
         state=_state(one),
         ready=upstreams.healthy(address),
-        started_at=number(one.get("started_at")),
+        started_at=_past(number(one.get("started_at")), now.time),
         protected=one.get("protected") is True,
         in_flight=upstreams.in_flight(address),
         image=str(one.get("image") or ""),
@@ -156,6 +158,11 @@ def _instance(
     memory = _memory(one)
     notes.extend(f"{what} of {name}: {found.why}" for what, found in (("CPU", cpu), ("memory", memory)) if found.value is None)
     return dataclasses.replace(seen, cpu=cpu.value, memory=memory.value)
+
+
+def _past(moment: float | None, now: float) -> float | None:
+    """A moment, or None for one that is yet to come: an instance that was started before its clock was set back has been up for long."""
+    return None if moment is None or moment > now + AHEAD else moment
 
 
 def _state(one: t.Mapping[str, t.Any]) -> str:

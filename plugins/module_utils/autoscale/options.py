@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.latency import MEAN
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.metrics import METRICS
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import CPU_LOW, Direction, Limit, Policy, StepRule
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import schedule_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import MOST, numbered, schedule_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 
 RULE = "scale-rule-"
@@ -73,10 +72,14 @@ def _rule_of(action: str) -> str:
 
 
 def _action(name: str, actions: t.Mapping[str, str], used: set[str]) -> str:
-    for stem in (name, ACTION_OF.get(name, name)):
-        if stem in actions:
-            used.add(stem)
-            return actions[stem]
+    """A rule's action, by its metric's full name or by the short one; raises InvalidInput where it is set as both or not at all."""
+    stems = [stem for stem in dict.fromkeys((name, ACTION_OF.get(name, name))) if stem in actions]
+    if len(stems) > 1:
+        given = " and as ".join(f"{RULE}{stem}-action ({actions[stem]})" for stem in stems)
+        raise InvalidInput(f"The action of {RULE}{name} is set twice, as {given}: keep one of them.")
+    if stems:
+        used.add(stems[0])
+        return actions[stems[0]]
     if name == CPU_LOW.name:
         return "down"
     raise InvalidInput(f"{RULE}{name} is set without {RULE}{ACTION_OF.get(name, name)}-action: set that to up or down.")
@@ -119,18 +122,6 @@ class Option:
     read: t.Callable[[t.Any], t.Any]
 
 
-def _numbered(low: float, high: float = math.inf, whole: bool = False) -> t.Callable[[t.Any], t.Any]:
-    def read(value: t.Any) -> float | int:
-        if isinstance(value, (bool, type(None))):
-            raise ValueError
-        number = float(value)
-        if not low <= number <= high or (whole and number != int(number)):
-            raise ValueError
-        return int(number) if whole else number
-
-    return read
-
-
 def _one_of(*choices: str) -> t.Callable[[t.Any], t.Any]:
     def read(value: t.Any) -> t.Any:
         if value not in choices:
@@ -159,35 +150,35 @@ def _flag(value: t.Any) -> bool:
 def _limit(value: t.Any) -> Limit:
     if not isinstance(value, t.Mapping) or not set(value) <= {"count", "percent"} or not value:
         raise ValueError
-    return Limit(int(_numbered(0, whole=True)(value.get("count", 0))), float(_numbered(0)(value.get("percent", 0))))
+    return Limit(int(numbered(0, whole=True)(value.get("count", 0))), float(numbered(0)(value.get("percent", 0))))
 
 
-_SECONDS = "a number of seconds from 0 up"
+_SECONDS = f"a number of seconds from 0 to {MOST:.0f}"
 _TOLERANCE = "a share from 0 to 0.9"
-_LIMIT_WORDS = "a mapping with count (instances) or percent (of the fleet) or both, of which the larger counts"
+_LIMIT_WORDS = f"a mapping with count (instances) or percent (of the fleet) or both, up to {MOST:.0f}, of which the larger counts"
 
 OPTIONS: t.Mapping[str, Option] = {
     "sizing": Option("sizing", "proportional or steps", _one_of("proportional", "steps")),
-    "tolerance_out": Option("tolerance_out", _TOLERANCE, _numbered(0, 0.9)),
-    "tolerance_in": Option("tolerance_in", _TOLERANCE, _numbered(0, 0.9)),
-    "stabilisation": Option("stabilisation", _SECONDS, _or_none(_numbered(0))),
-    "cooldown_out": Option("cooldown_out", _SECONDS, _numbered(0)),
-    "cooldown_in": Option("cooldown_in", _SECONDS, _numbered(0)),
+    "tolerance_out": Option("tolerance_out", _TOLERANCE, numbered(0, 0.9)),
+    "tolerance_in": Option("tolerance_in", _TOLERANCE, numbered(0, 0.9)),
+    "stabilisation": Option("stabilisation", _SECONDS, _or_none(numbered(0))),
+    "cooldown_out": Option("cooldown_out", _SECONDS, numbered(0)),
+    "cooldown_in": Option("cooldown_in", _SECONDS, numbered(0)),
     "limit_out": Option("limit_out", _LIMIT_WORDS, _limit),
     "limit_in": Option("limit_in", _LIMIT_WORDS, _limit),
-    "start_time": Option("start_time", _SECONDS, _numbered(0)),
-    "margin": Option("margin", "a number of standard deviations from 0 to 10", _numbered(0, 10)),
+    "start_time": Option("start_time", _SECONDS, numbered(0)),
+    "margin": Option("margin", "a number of standard deviations from 0 to 10", numbered(0, 10)),
     "response_time": Option("response_time", "mean, or p1 to p99", _statistic),
-    "start_patience": Option("start_patience", _SECONDS, _numbered(0)),
-    "warmup": Option("warmup", _SECONDS, _numbered(0)),
-    "panic_share": Option("panic_share", "a share from 0 to 1", _numbered(0, 1)),
+    "start_patience": Option("start_patience", _SECONDS, numbered(0)),
+    "warmup": Option("warmup", _SECONDS, numbered(0)),
+    "panic_share": Option("panic_share", "a share from 0 to 1", numbered(0, 1)),
     "heal": Option("heal", "true or false", _flag),
-    "heal_patience": Option("heal_patience", _SECONDS, _numbered(0)),
-    "max_unavailable": Option("max_unavailable", "a number of instances from 1 up", _numbered(1, whole=True)),
-    "give_up_after": Option("give_up_after", "a number from 1 up", _numbered(1, whole=True)),
-    "give_up_for": Option("give_up_for", _SECONDS, _numbered(0)),
+    "heal_patience": Option("heal_patience", _SECONDS, numbered(0)),
+    "max_unavailable": Option("max_unavailable", f"a number of instances from 1 to {MOST:.0f}", numbered(1, whole=True)),
+    "give_up_after": Option("give_up_after", f"a number from 1 to {MOST:.0f}", numbered(1, whole=True)),
+    "give_up_for": Option("give_up_for", _SECONDS, numbered(0)),
     "pause": Option("pause", "in, out or both, or null", _or_none(_one_of("in", "out", "both"))),
-    "pin": Option("pin", "a number of instances from 1 up, or null", _or_none(_numbered(1, whole=True))),
+    "pin": Option("pin", f"a number of instances from 1 to {MOST:.0f}, or null", _or_none(numbered(1, whole=True))),
 }
 
 

@@ -17,6 +17,8 @@ import math
 import statistics
 import typing as t
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import textfile
+
 Mapping = t.Mapping[str, t.Any]
 Mood = t.Literal["steady", "held", "out", "in", "alert", "error"]
 
@@ -92,6 +94,8 @@ class Tick:
     dry_run: bool = False
     sized: bool = True
     """Whether it came to know the fleet's size; otherwise ``current`` and ``desired`` are those of the tick before it."""
+    undone: bool = False
+    """Whether nothing came of its step."""
     unknown: bool = False
     """Whether no tick up to this one came to know it, and ``current`` and ``desired`` say nothing."""
     instances: tuple[Mapping, ...] = ()
@@ -208,8 +212,9 @@ class Report:
         return tuple(tick for tick in self.ticks if tick.stepped)
 
     def reversals(self, since: float) -> int:
-        """How often a step after ``since`` went the other way than the step before it."""
-        return sum(a.action != b.action for a, b in itertools.pairwise(self.steps) if b.time >= since)
+        """How often a step after ``since`` went the other way than the step before it; what mends the fleet, or failed, is left aside."""
+        resized = (tick for tick in self.steps if tick.rule not in textfile.HEALING and not tick.undone)
+        return sum(a.action != b.action for a, b in itertools.pairwise(resized) if b.time >= since)
 
     @functools.cached_property
     def mean_instances(self) -> float | None:
@@ -225,13 +230,13 @@ class Report:
 
 
 def build(lines: t.Iterable[str], now: float, hours: float, **present: t.Any) -> Report:
-    """A report on the last ``hours``. Ticks of more than AHEAD seconds after ``now`` are counted and left out.
+    """A report on the last ``hours``, from 1970 on at most. Ticks of more than AHEAD seconds after ``now`` are counted and left out.
 
     :param lines: the decision log, one JSON object per line, in any order
     :param present: what Report has besides: ``state``, ``lock``, ``fleet``, ``settings``, ``trouble``, ``title``. The decisions that
         ``state`` remembers stand in for those that the log does not have
     """
-    since = now - hours * HOUR
+    since = max(now - hours * HOUR, 0.0)
     read = [parse(line) for line in lines if line.strip()]
     logged = {round(tick.time, 3): tick for tick in read if tick is not None}
     remembered = (_parsed(data) for data in (present.get("state") or {}).get("decisions") or ())
@@ -292,7 +297,7 @@ def _tick(data: Mapping) -> Tick:
     sized = data.get("current") is not None
     notes = tuple(map(str, data.get("notes") or ()))
     moment = number(data["time"])
-    if moment is None:
+    if moment is None or moment < 0:
         raise ValueError(f"{data['time']!r} is no time")
     return Tick(
         time=moment,
@@ -311,6 +316,7 @@ def _tick(data: Mapping) -> Tick:
         holder=str(data.get("holder") or ""),
         dry_run=bool(data.get("dry_run")),
         sized=sized,
+        undone=data["action"] != "hold" and not textfile.stepped(data),
         controls=_flat(data.get("controls") or {}),
         instances=tuple(_flat(one) for one in data.get("instances") or ()),
     )

@@ -18,7 +18,7 @@ import typing as t
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
 
 WIDTH, HEIGHT = 1000.0, 100.0
-#: lengths between the marks of the time axis, in seconds, and how many marks there may be
+#: lengths between the marks of the time axis, in seconds, the last one or a multiple of it beyond, and how many marks there may be
 STEPS = (60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 MARKS = 9
 #: days from the first to the last up to which a weekday says which one is meant
@@ -67,7 +67,7 @@ class Axis:
     def marks(self) -> list[tuple[float, str]]:
         """Round moments and their names: the time of day, or the day where it begins."""
         length = self.end - self.begin
-        step = next((one for one in STEPS if length / one <= MARKS), STEPS[-1])
+        step = next((one for one in STEPS if length / one <= MARKS), STEPS[-1] * math.ceil(length / STEPS[-1] / MARKS))
         offset = self.local(self.begin).utcoffset() or datetime.timedelta()
         first = math.ceil((self.begin + offset.total_seconds()) / step) * step - offset.total_seconds()
         moments = itertools.takewhile(lambda moment: moment <= self.end, itertools.count(first, step))

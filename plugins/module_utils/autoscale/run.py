@@ -509,8 +509,8 @@ class Run:
     def _publish(self) -> None:
         if self._check:
             return
-        line = self._line()
-        values = self._settings.values if self._settings is not None else None
+        line = {**self._line(), "undone": self._undone()}
+        values = self._switches()
         state = self._tick.state.as_dict() if self._tick is not None else {}
         labels = {"project": self._job.project}
         for write in (
@@ -521,6 +521,24 @@ class Run:
                 write()
             except OSError as error:
                 self._ports.warn(f"Nothing was written: {error}")
+
+    def _switches(self) -> t.Mapping[str, t.Any] | None:
+        """The settings by which metrics are published: where the run ended before it read them, those of the file; None if it is broken."""
+        if self._settings is not None:
+            return self._settings.values
+        try:
+            return self._job.settings(None).values
+        except Exception:  # Why the run ended is being told; what is wrong here, the next one tells.
+            return None
+
+    def _undone(self) -> list[int]:
+        """The slots that were to be started and did not come up; all of the step's, where the run broke off and nobody knows yet."""
+        if self._tick is None:
+            return []
+        step = (*self._tick.decision.start, *self._tick.decision.drain)
+        broke_off = self._errors["engine"] or self._errors["other"]
+        failed = {one.slot for one in self._failures if one.kind in UP}
+        return [slot for slot in step if broke_off or slot in failed]
 
     def _outcome(self) -> dict[str, t.Any]:
         if self._tick is None:

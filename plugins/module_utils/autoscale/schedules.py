@@ -18,6 +18,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])|24:00", re.ASCII)
 _FIELDS = frozenset({"name", "days", "from", "to", "timezone", "min", "max"})
 MIDNIGHT = 24 * 60
+#: the largest number that an option may be, as in config.csv; nothing that is computed with it becomes infinite
+MOST = 1e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +89,27 @@ def schedule_of(given: t.Mapping[str, t.Any], number: int, most: int) -> Schedul
 
 def _bound(given: t.Mapping[str, t.Any], name: str, place: str, most: int) -> int | None:
     value = given.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise InvalidInput(f"{place} has {name} {value!r}; it must be a number from 1 to scale-max-instances ({most}).")
-    return value
+    try:
+        return None if value is None else int(numbered(1, most, whole=True)(value))
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{place} has {name} {value!r}; it must be a number from 1 to scale-max-instances ({most}).") from None
+
+
+def numbered(low: float, high: float = MOST, *, whole: bool = False) -> t.Callable[[t.Any], float | int]:
+    """What reads a number from ``low`` to ``high``, also as text, as a template gives it; ValueError or TypeError: it is none."""
+
+    def read(value: t.Any) -> float | int:
+        if isinstance(value, (bool, type(None))):
+            raise ValueError
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise ValueError from error
+        if not low <= number <= high or (whole and number != int(number)):
+            raise ValueError
+        return int(number) if whole else number
+
+    return read
 
 
 def _minute(given: t.Mapping[str, t.Any], name: str, place: str) -> int:

@@ -123,31 +123,29 @@ def from_json(text: str | None) -> tuple[State, str]:
 
 
 def from_dict(data: t.Any) -> tuple[State, str]:
-    """The state in a mapping and a note; anything else gives a fresh state and the note says so."""
+    """The state in a mapping and a note. What cannot be read of it is as in a fresh state, and the note says so.
+
+    What an operator has set is read whatever the rest is: a pause must not end because a sample is damaged.
+    """
     if data in (None, {}):
         return State(), ""
     if not isinstance(data, dict) or data.get("version") != VERSION:
         return State(), f"The autoscaler's recorded state is not of version {VERSION}; it starts afresh."
-    try:
-        return _parsed(data), ""
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidInput) as error:
-        return State(), f"The autoscaler's recorded state is damaged ({type(error).__name__}: {error}); it starts afresh."
+    found: dict[str, t.Any] = {}
+    lost: dict[str, str] = {}
+    for name, read in _PARTS.items():
+        try:
+            found[name] = read(data[name])
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidInput) as error:
+            lost[name] = f"{type(error).__name__}: {error}"
+    if lost:
+        why = next(iter(lost.values()))
+        return State(**found), f"The autoscaler's recorded state is damaged ({why}); of its {', '.join(lost)} it starts afresh."
+    return State(**found), ""
 
 
 def _came_true(pending: Pending, here: InstanceFacts | None) -> bool:
     return (here is not None and here.counts) == (pending.direction == "out")
-
-
-def _parsed(data: t.Mapping[str, t.Any]) -> State:
-    sample, pending = data["sample"], data["pending"]
-    return State(
-        history=past.from_dict(data["history"]),
-        sample=None if sample is None else _sample(sample),
-        pending=None if pending is None else _pending(pending),
-        failures={str(name): int(count) for name, count in data["failures"].items()},
-        decisions=tuple(dict(one) for one in data["decisions"])[-REMEMBERED:],
-        controls=Controls(data["controls"]["pause"], data["controls"]["pin"]),
-    )
 
 
 def _sample(data: t.Mapping[str, t.Any]) -> Sample:
@@ -170,3 +168,30 @@ def _pending(data: t.Mapping[str, t.Any]) -> Pending:
     if data["direction"] not in ("out", "in"):
         raise ValueError(f"a pending step {data['direction']!r}")
     return Pending(data["direction"], tuple(int(slot) for slot in data["slots"]), float(data["time"]))
+
+
+def _controls(data: t.Mapping[str, t.Any]) -> Controls:
+    return Controls(data["pause"], data["pin"])
+
+
+def _failures(data: t.Mapping[str, t.Any]) -> dict[str, int]:
+    return {str(name): int(count) for name, count in data.items()}
+
+
+def _decisions(data: t.Iterable[t.Mapping[str, t.Any]]) -> tuple[t.Mapping[str, t.Any], ...]:
+    return tuple(dict(one) for one in data)[-REMEMBERED:]
+
+
+def _or_none(read: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
+    return lambda data: None if data is None else read(data)
+
+
+#: how each part of a recorded state is read; what it raises says that the part is damaged
+_PARTS: t.Mapping[str, t.Callable[[t.Any], t.Any]] = {
+    "sample": _or_none(_sample),
+    "pending": _or_none(_pending),
+    "history": past.from_dict,
+    "failures": _failures,
+    "decisions": _decisions,
+    "controls": _controls,
+}

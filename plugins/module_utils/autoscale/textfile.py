@@ -31,6 +31,8 @@ READING = frozenset({"source", "proxy", "settings"})
 DIRECTIONS = ("out", "in")
 ACTIONS = (*DIRECTIONS, "hold")
 STATES = ("active", "draining", "warm", "failed")
+#: rules whose steps mend the fleet and follow no load: the way of one says nothing about the next
+HEALING = frozenset({"restart", "replace", "retire", "renew"})
 
 #: which key of config.csv switches a group of metrics off; the first switches all of them
 MAIN_SWITCH = "metrics-scaling-enabled"
@@ -51,7 +53,8 @@ def render(
     """The file's text after a tick; empty if ``metrics-scaling-enabled`` is false, and then there should be no file.
 
     :param decision: ``Decision.as_dict()``; empty if the tick came to none. Times are seconds since the epoch. ``controls`` with the
-        pause and the pin in force may be with it; otherwise those count that ``state`` has
+        pause and the pin in force may be with it; otherwise those count that ``state`` has. ``undone`` may be with it: the slots of
+        ``start`` and ``drain`` of which nothing came, or not that one knew
     :param fleet: one entry per instance with ``name`` and ``state``, and where they are known ``cpu`` and ``memory``
         (per cent of its limits), ``in_flight`` and ``ready``
     :param state: what is remembered; ``controls`` and ``history`` are asked
@@ -117,9 +120,13 @@ class Seen:
 
     @functools.cached_property
     def moved(self) -> str | None:
-        """The direction of this tick's step, if it took one."""
-        action = self.decision.get("action")
-        return str(action) if action in DIRECTIONS else None
+        """The direction of this tick's step, if it took one; a step of which nothing came is none."""
+        return str(self.decision["action"]) if stepped(self.decision) else None
+
+    @property
+    def resized(self) -> str | None:
+        """The same, if the step was not there to mend the fleet."""
+        return None if self.decision.get("rule") in HEALING else self.moved
 
     @functools.cached_property
     def controls(self) -> Mapping | None:
@@ -133,12 +140,18 @@ class Seen:
         kept = self.counters.values.get((LAST_STEP, _labels(direction=direction)))
         return _number((self.state.get("history") or {}).get(f"last_{direction}")) or kept
 
+    def last_resized(self, direction: str) -> float | None:
+        """The same of steps that were not there to mend the fleet, as far as this file knows of them."""
+        if self.resized == direction:
+            return _number(self.decision.get("time"))
+        return self.counters.values.get((LAST_RESIZED, _labels(direction=direction)))
+
     @property
     def reversed(self) -> bool:
-        """Whether this tick's step undoes the one before it."""
-        before = self.counters.of(LAST_STEP)
+        """Whether this tick's step undoes the one before it, those that mend the fleet left aside."""
+        before = self.counters.of(LAST_RESIZED)
         latest = max(before, key=lambda labels: before[labels], default=None)
-        return self.moved is not None and latest is not None and latest != _labels(direction=self.moved)
+        return self.resized is not None and latest is not None and latest != _labels(direction=self.resized)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +173,12 @@ class Family:
         for labels, value in now.items():
             total[labels] += value  # type: ignore[assignment]
         return total
+
+
+def stepped(line: Mapping) -> bool:
+    """Whether a tick's decision came to a step, as far as its line in the log says: not if nothing came of any of its slots."""
+    slots = {*(line.get("start") or ()), *(line.get("drain") or ())}
+    return line.get("action") in DIRECTIONS and not (slots and slots <= {*(line.get("undone") or ())})
 
 
 # --- what is read ------------------------------------------------------------------------------------------------------
@@ -269,9 +288,14 @@ def _changes(seen: Seen) -> Values:
     return {_labels(direction=one): float(len(seen.decision.get(lists[one]) or ())) for one in DIRECTIONS}
 
 
-def _last_steps(seen: Seen) -> Values:
-    found = {one: seen.last_step(one) for one in DIRECTIONS}
-    return {_labels(direction=one): at for one, at in found.items() if at is not None}
+def _of_directions(read: t.Callable[[Seen, str], float | None]) -> t.Callable[[Seen], Values]:
+    """One sample per direction; none where its value is unknown."""
+
+    def values(seen: Seen) -> Values:
+        found = {one: read(seen, one) for one in DIRECTIONS}
+        return {_labels(direction=one): value for one, value in found.items() if value is not None}
+
+    return values
 
 
 def _failed(seen: Seen) -> int:
@@ -289,6 +313,7 @@ def _decisions(seen: Seen) -> Values:
 
 GUARD = "generalbots_autoscaler_guard"
 LAST_STEP = "generalbots_autoscaler_last_step_timestamp_seconds"
+LAST_RESIZED = "generalbots_autoscaler_last_resize_timestamp_seconds"
 PAUSED = "generalbots_autoscaler_paused"
 PINNED = "generalbots_autoscaler_pinned_instances"
 
@@ -354,8 +379,15 @@ FAMILIES: tuple[Family, ...] = (
         EVENTS,
     ),
     _own("instance_changes_total", "counter", "Instances that were to be started or drained.", _changes, EVENTS),
-    _own("reversals_total", "counter", "Steps that went the other way than the step before.", _plain(lambda seen: seen.reversed), EVENTS),
-    Family(LAST_STEP, "gauge", "When the fleet last took a step.", _last_steps, EVENTS),
+    _own(
+        "reversals_total",
+        "counter",
+        "Steps that went the other way than the step before, those that mend the fleet left aside.",
+        _plain(lambda seen: seen.reversed),
+        EVENTS,
+    ),
+    Family(LAST_STEP, "gauge", "When the fleet last took a step.", _of_directions(Seen.last_step), EVENTS),
+    Family(LAST_RESIZED, "gauge", "When it last took one that was not to mend it.", _of_directions(Seen.last_resized), EVENTS),
     Family("cpu_usage", "gauge", "CPU use in per cent of the limit.", _cpu_usage),
     Family("generalbots_instance_cpu_ratio", "gauge", "CPU use as a share of the limit.", _per_instance("cpu", 0.01), LOAD),
     Family("generalbots_instance_memory_ratio", "gauge", "Memory in use as a share of the limit.", _per_instance("memory", 0.01), LOAD),

@@ -19,7 +19,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.fact
     rate,
     sample_of,
 )
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 
 BEFORE = Counter(1000.0, NOW - 10, NOW - 3600)
 
@@ -178,6 +179,18 @@ def test_health_and_in_flight_over_proxies(
     traffic = [proxy(1, NOW, upstreams=[one]), proxy(1, NOW, upstreams=[other])]
     facts = two_ticks([row(1)], [row(1)], (traffic, traffic))
     assert (facts.instances[0].ready, facts.instances[0].in_flight) == (ready, in_flight)
+
+
+@pytest.mark.parametrize(("ahead", "known"), [(-3600, True), (2, True), (60, False), (7200, False)])
+def test_a_start_that_is_yet_to_come_is_one_of_which_nothing_is_known(ahead: float, known: bool) -> None:
+    facts = two_ticks([], [row(1, started_at=NOW + ahead)])
+    assert facts.instances[0].started_at == (NOW + ahead if known else None)
+
+
+def test_a_clock_that_was_set_back_makes_no_instance_a_new_one() -> None:
+    facts = two_ticks([], [row(1, started_at=NOW + 7200, cpu_usage_ns=None)], ([], [proxy(1, NOW, upstreams=[upstream(1, 1, False)])]))
+    view = View(facts, Policy(), History())
+    assert (view.starting, view.warming) == ((), frozenset())
 
 
 def test_protection_must_be_said_plainly() -> None:

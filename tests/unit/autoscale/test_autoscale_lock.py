@@ -68,6 +68,77 @@ def test_since_when_it_is_held_is_kept_while_it_is_renewed_and_told() -> None:
         lock.acquire(lxd, PATH, THEIRS, NOW + 50)
 
 
+BACK = NOW - 86_400
+FUTURE = Lock("control-9/7", "autoscale", NOW + 300, since=NOW)
+
+
+def at(lxd: FakeLxd, now: float, holder: str = MINE.holder) -> lock.Taken:
+    """The lock as that holder takes it at a time, for a minute."""
+    return lock.acquire(lxd, PATH, Lock(holder, "autoscale", now + 60), now)
+
+
+def test_a_lock_from_before_the_clock_was_set_back_expires_after_as_long_as_it_was_taken_for() -> None:
+    lxd = held(FUTURE)
+    for waited in (0, 100, 299):
+        with pytest.raises(lock.Held, match=rf"which is yet to come: a clock was set back\) until .* \({300 - waited} s from now\)"):
+            at(lxd, BACK + waited)
+    assert (holder_of(lxd), lxd.writes) == (FUTURE, 1)
+    assert at(lxd, BACK + 300).taken_over == FUTURE
+    assert json.loads(lxd.config[LOCK_KEY]) == {"holder": MINE.holder, "purpose": "autoscale", "since": BACK + 300, "expires": BACK + 360}
+
+
+def test_a_holder_that_is_alive_keeps_its_lock_whatever_its_clock_says() -> None:
+    # Its clock is a day ahead of ours, and it renews every 20 s what it took for 60 s.
+    lxd = held(None)
+    for passed in range(0, 400, 20):
+        at(lxd, NOW + passed, "control-9/7")
+        with pytest.raises(lock.Held):
+            at(lxd, BACK + passed + 19)
+
+
+def test_one_whose_clock_was_set_back_while_it_was_at_work_keeps_its_lock() -> None:
+    lxd = held(None)
+    at(lxd, NOW, "control-9/7")
+    for passed in range(0, 400, 20):
+        at(lxd, BACK + passed, "control-9/7")
+        with pytest.raises(lock.Held):
+            at(lxd, BACK + passed + 19)
+
+
+def test_clocks_a_few_seconds_apart_are_no_reason_to_doubt() -> None:
+    lxd = held(FUTURE)
+    with pytest.raises(lock.Held):
+        at(lxd, NOW - 5)
+    assert lxd.writes == 0
+
+
+def test_a_doubt_ends_with_its_reason() -> None:
+    lxd = held(FUTURE)
+    with pytest.raises(lock.Held):
+        at(lxd, BACK)
+    with pytest.raises(lock.Held):
+        at(lxd, NOW + 299)
+    assert at(lxd, NOW + 300).taken_over == FUTURE
+
+
+def test_a_doubt_of_another_machine_is_not_ours() -> None:
+    lxd = held(FUTURE)
+    lxd.config[LOCK_KEY] = dataclasses.replace(FUTURE, doubts={"another": BACK - 1}).text()
+    with pytest.raises(lock.Held):
+        at(lxd, BACK)
+    found = holder_of(lxd)
+    assert found is not None and sorted(found.doubts.values()) == [BACK - 1, BACK + 300]
+
+
+def test_a_renewal_between_look_and_doubt_is_kept() -> None:
+    lxd = held(FUTURE)
+    renewed = dataclasses.replace(FUTURE, expires=NOW + 400)
+    lxd.meanwhile = [{LOCK_KEY: renewed.text()}]
+    with pytest.raises(lock.Held):
+        at(lxd, BACK)
+    assert holder_of(lxd) == renewed
+
+
 def test_of_two_at_once_the_later_one_sees_the_earlier_one() -> None:
     lxd = held(None)
     lxd.meanwhile = [{LOCK_KEY: json.dumps(THEIRS.as_dict())}]

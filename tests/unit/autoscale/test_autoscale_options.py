@@ -72,6 +72,15 @@ def test_a_rule_that_is_taken_out_is_gone() -> None:
         ({"scale-rule-cpu-high": 90, "scale-rule-cpu-high-action": "down"}, "a rule on a high cpu can only scale out: set it to up."),
         ({"scale-rule-tokens": 5}, "scale-rule-tokens is set without scale-rule-tokens-action"),
         ({"scale-rule-response-time": 5}, "scale-rule-response-time is set without scale-rule-response-action"),
+        (
+            {"scale-rule-response-time": 5, "scale-rule-response-action": "up", "scale-rule-response-time-action": "up"},
+            "The action of scale-rule-response-time is set twice, as scale-rule-response-time-action (up) "
+            "and as scale-rule-response-action (up): keep one of them.",
+        ),
+        (
+            {"scale-rule-queue-depth": 5, "scale-rule-queue-action": "up", "scale-rule-queue-depth-action": "down"},
+            "as scale-rule-queue-depth-action (down) and as scale-rule-queue-action (up): keep one of them.",
+        ),
         ({"scale-rule-tokens-action": "up"}, "scale-rule-tokens-action is set, and scale-rule-tokens is not"),
         ({"scale-rule-queue-action": "up"}, "scale-rule-queue-action is set, and scale-rule-queue-depth is not"),
     ],
@@ -154,6 +163,16 @@ def test_a_bad_option_is_refused_with_what_it_must_be(name: str) -> None:
     assert str(caught.value) == f"gb_autoscale.{name} is {BAD[name]!r}; it must be {OPTIONS[name].must}."
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), "inf", 1e308, 10**400], ids=["infinite", "none", "text", "huge", "longer"])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if isinstance(GOOD[name][1], (int, float, Limit)) and name != "heal"])
+def test_a_number_without_end_is_refused_like_any_that_cannot_be(name: str, number: t.Any) -> None:
+    limited = isinstance(GOOD[name][1], Limit)
+    for given in [{key: number} for key in ("count", "percent")] if limited else [number]:
+        with pytest.raises(InvalidInput) as caught:
+            policy_of({}, {name: given})
+        assert str(caught.value) == f"gb_autoscale.{name} is {given!r}; it must be {OPTIONS[name].must}."
+
+
 def test_an_option_that_there_is_not_is_refused_with_those_there_are() -> None:
     with pytest.raises(InvalidInput, match=r"gb_autoscale has no option 'tolerance'; it has sizing, .*schedules\."):
         policy_of({}, {"tolerance": 0.1})
@@ -207,6 +226,10 @@ def test_a_time_that_yaml_took_for_a_number_is_a_time() -> None:
     assert schedule(**{"from": 510}).begin == 510
 
 
+def test_a_bound_may_be_a_text_as_a_template_gives_it() -> None:
+    assert (schedule(min="3", max="4").min, schedule(min="3", max="4").max) == (3, 4)
+
+
 def test_the_highest_floor_and_the_lowest_ceiling_count_and_the_ceiling_wins() -> None:
     always = [Schedule("a", 0, 1440, min=3), Schedule("b", 0, 1440, min=5), Schedule("c", 0, 1440, max=7), Schedule("d", 0, 1440, max=4)]
     found = bounds_at(0.0, 1, 10, always)
@@ -227,6 +250,10 @@ def test_the_highest_floor_and_the_lowest_ceiling_count_and_the_ceiling_wins() -
         ({"min": 11}, "has min 11; it must be a number from 1 to scale-max-instances (10)"),
         ({"min": 3, "max": 2}, "has min 3 above max 2"),
         ({"max": True}, "has max True"),
+        ({"max": "11"}, "has max '11'; it must be a number from 1 to scale-max-instances (10)"),
+        ({"min": "few"}, "has min 'few'; it must be a number from 1"),
+        ({"min": 2.5}, "has min 2.5; it must be a number from 1"),
+        ({"max": float("inf")}, "has max inf; it must be a number from 1"),
         ({"days": ["monday"]}, "has the day 'monday'; days are a list of mon, tue"),
         ({"days": 3}, "has the day 3"),
         ({"timezone": "Mars/Olympus"}, "timezone is 'Mars/Olympus', which this machine does not know"),

@@ -691,6 +691,22 @@ def test_log_and_metrics_tell_of_every_run_also_of_one_that_failed(tmp_path: pat
     assert metrics.read_text(encoding="utf-8").startswith("# ")
 
 
+@pytest.mark.parametrize("ended", ["came up", "did not come up", "broke off"])
+def test_a_step_counts_as_one_if_something_came_of_it(tmp_path: pathlib.Path, ended: str) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    world = World()
+    world.fleet(1)
+    world.ill = {"botserver-2"} if ended == "did not come up" else set()
+    world.gone_at = 3 if ended == "broke off" else None
+    with contextlib.nullcontext() if ended == "came up" else pytest.raises(ScalingError):
+        go(world, settings={"scale-min-instances": 2}, health_timeout=5, decision_log=str(log), textfile=str(metrics))
+    [line] = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert (line["action"], line["start"], line["undone"]) == ("out", [2], [] if ended == "came up" else [2])
+    text = metrics.read_text(encoding="utf-8")
+    assert f'scaling_events_total{{project="gb",direction="out"}} {int(ended == "came up")}\n' in text
+    assert ("last_step_timestamp_seconds{" in text) == (ended == "came up")
+
+
 @pytest.mark.parametrize(
     ("options", "set_now", "in_force"),
     [
@@ -794,6 +810,21 @@ def test_a_run_that_ends_before_it_decides_is_told_as_well(tmp_path: pathlib.Pat
     assert (line["action"], line["alert"], line["errors"]) == ("hold", True, {kind: 1})
     assert words in line["notes"][0]
     assert f'generalbots_autoscaler_errors_total{{project="gb",kind="{kind}"}} 1' in metrics.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_without_the_main_switch_there_is_no_file_also_when_lxd_is_down(tmp_path: pathlib.Path, there: bool) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    world = World()
+    world.gone_at = 0
+    files: dict[str, t.Any] = {"decision_log": str(log), "textfile": str(metrics)}
+    if there:
+        with pytest.raises(Unreachable):
+            go(world, **files)
+    assert metrics.exists() == there
+    with pytest.raises(Unreachable):
+        go(world, settings={"metrics-scaling-enabled": False}, **files)
+    assert log.exists() and not metrics.exists()
 
 
 def test_the_log_is_put_away_when_it_is_large(tmp_path: pathlib.Path) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 
@@ -67,16 +68,42 @@ def test_nothing_recorded_is_a_fresh_start_without_a_remark(nothing: str | None)
         ('"text"', "is not of version 2"),
         ('{"version": 99}', "is not of version 2"),
         ('{"version": 2}', "is damaged (KeyError: 'sample')"),
-        (json.dumps({**FULL.as_dict(), "sample": {"time": "soon"}}), "is damaged"),
-        (json.dumps({**FULL.as_dict(), "pending": {"direction": "up", "slots": [1], "time": 1}}), "a pending step 'up'"),
-        (json.dumps({**FULL.as_dict(), "decisions": 7}), "is damaged"),
     ],
 )
-def test_a_damaged_state_is_a_fresh_start_with_a_remark(text: str, words: str) -> None:
+def test_a_state_that_cannot_be_read_is_a_fresh_start_with_a_remark(text: str, words: str) -> None:
     state, note = from_json(text)
     assert state == State()
     assert words in note
     assert note.endswith("it starts afresh.")
+
+
+LOADS = {"loads": [{"time": "x", "totals": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("part", "damaged", "words"),
+    [
+        ("sample", {"time": "soon"}, "is damaged"),
+        ("pending", {"direction": "up", "slots": [1], "time": 1}, "a pending step 'up'"),
+        ("decisions", 7, "is damaged"),
+        ("history", {**FULL.as_dict()["history"], **LOADS}, "is damaged (ValueError: 'x' is no number); of its history it"),
+        ("failures", {"out": float("inf")}, "is damaged (OverflowError"),
+        ("controls", {"pause": "sideways", "pin": 2}, "pause is 'sideways'"),
+    ],
+)
+def test_a_damaged_part_is_as_in_a_fresh_state_with_a_remark_and_the_others_are_kept(part: str, damaged: t.Any, words: str) -> None:
+    state, note = from_json(json.dumps({**FULL.as_dict(), part: damaged}))
+    assert state == dataclasses.replace(FULL, **{part: getattr(State(), part)})
+    assert words in note
+    assert note.endswith("it starts afresh.")
+
+
+def test_what_an_operator_has_set_outlives_all_the_rest() -> None:
+    broken = {"version": 2, "controls": {"pause": "in", "pin": 2}}
+    state, note = from_dict(broken)
+    assert state == State(controls=Controls("in", 2))
+    assert note.endswith("of its sample, pending, history, failures, decisions it starts afresh.")
+    assert from_dict(state.as_dict()) == (state, "")
 
 
 def test_a_time_that_is_no_number_is_an_unknown_time() -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from ansible_collections.generalbots.scaling.plugins.module_utils import prometheus
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Held, Metric
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW, RULES
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.textfile import ERROR_KINDS, FAMILIES, render
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.textfile import ERROR_KINDS, FAMILIES, HEALING, render
 
 NOW = 1_767_225_600.0
 OWN = "generalbots_autoscaler_"
@@ -151,6 +152,34 @@ def test_a_step_against_the_one_before_it_is_a_reversal() -> None:
     assert counted == [0, 0, 1, 1, 1, 2]
     assert one(text, OWN + "last_step_timestamp_seconds", direction="out") == NOW + 150
     assert one(text, OWN + "last_step_timestamp_seconds", direction="in") == NOW + 120
+
+
+def test_rules_that_mend_the_fleet_are_rules() -> None:
+    assert {RENEW, *(rule.name for rule in RULES)} >= HEALING
+
+
+def test_what_mends_the_fleet_is_a_step_and_no_reversal() -> None:
+    text = ""
+    counted = []
+    steps = [("out", "proportional"), ("out", "replace"), ("in", "retire"), ("out", "restart"), ("in", "renew"), ("in", "proportional")]
+    for at, (action, rule) in enumerate(steps):
+        text = tick(decision(action, rule=rule, time=NOW + 30 * at), previous=text)
+        counted.append(one(text, OWN + "reversals_total"))
+    assert counted == [0, 0, 0, 0, 0, 1]
+    assert [one(text, OWN + "scaling_events_total", direction=direction) for direction in ("out", "in")] == [3, 3]
+    assert one(text, OWN + "last_step_timestamp_seconds", direction="out") == NOW + 90
+    assert one(text, OWN + "last_resize_timestamp_seconds", direction="out") == NOW
+
+
+def test_a_step_of_which_nothing_came_is_none() -> None:
+    failed = tick({**decision("out", start=(3, 4)), "undone": [3, 4]})
+    assert one(failed, OWN + "scaling_events_total", direction="out") == 0
+    assert one(failed, OWN + "last_step_timestamp_seconds", direction="out") is None
+    assert one(failed, OWN + "last_resize_timestamp_seconds", direction="out") is None
+    assert one(failed, OWN + "decisions_total", action="out", rule="steady") == 1
+    partly = tick({**decision("out", start=(3, 4)), "undone": [4]}, previous=failed)
+    assert one(partly, OWN + "scaling_events_total", direction="out") == 1
+    assert one(partly, OWN + "last_step_timestamp_seconds", direction="out") == NOW
 
 
 def test_a_guard_that_lets_go_stays_as_zero() -> None:

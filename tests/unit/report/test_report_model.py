@@ -45,6 +45,7 @@ TORN = {
     "not a number": json.dumps(line(float("nan"))),
     "deep": "[" * DEEP + "]" * DEEP,
     "too many": json.dumps(line(current=10**400)),
+    "before 1970": json.dumps(line(-1e11)),
     "too few": json.dumps(line(current=-1)),
 }
 
@@ -108,6 +109,14 @@ def test_the_interval_is_the_set_one_or_else_the_usual_one() -> None:
 def test_a_dry_run_is_no_step() -> None:
     report = built(line(NOW - 60, "out"), line(NOW - 30, "in", dry_run=True), line(NOW, "out"))
     assert ([tick.time for tick in report.steps], report.reversals(0)) == ([NOW - 60, NOW], 0)
+
+
+def test_what_mends_the_fleet_or_failed_is_no_reversal() -> None:
+    mended = [line(NOW - 60 * index, "out" if index % 2 else "in", rule="replace" if index % 2 else "retire") for index in range(6)]
+    failed = line(NOW - 400, "in", drain=[2], undone=[2])
+    report = built(line(NOW - 500, "out", start=[2]), failed, *mended)
+    assert (len(report.steps), report.reversals(0)) == (8, 0)
+    assert built(line(NOW - 500, "out", start=[2]), {**failed, "undone": []}, *mended).reversals(0) == 1
 
 
 CONCERNS: dict[str, tuple[bool, str, t.Callable[[], model.Report]]] = {

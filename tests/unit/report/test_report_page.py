@@ -195,6 +195,15 @@ def test_a_size_that_nobody_knew_is_unknown_and_not_none() -> None:
     assert any("0 instances, and scale-min-instances is 1" in one.text for one in known.concerns), "it was seen to be none"
 
 
+@pytest.mark.parametrize("hours", [1e6, 1e9, 1e300, float("inf")])
+@pytest.mark.parametrize("moment", [None, 1.0, -1e11], ids=["no tick", "at the beginning of time", "before it"])
+def test_a_report_on_more_than_there_was_is_a_page(hours: float, moment: float | None) -> None:
+    report = model.build(builders.text([] if moment is None else [line(moment)]), NOW, hours, settings=builders.SETTINGS)
+    page(report)
+    assert report_text.render(report).startswith("Autoscaler of generalbots")
+    assert len(report_chart.Axis.of(report, datetime.UTC).marks()) <= report_chart.MARKS + 1
+
+
 def test_a_single_tick_is_drawn() -> None:
     report = model.build(builders.text([line()]), NOW, 24)
     assert Page(page(report)).tags.count("svg") == 5
