@@ -17,7 +17,7 @@ import re
 import socket
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import AHEAD, number
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
@@ -44,58 +44,25 @@ class Lock:
     """Who holds it, what for, and until when (seconds since the epoch).
 
     :param since: when its holder took it, which renewing it does not change; None where an earlier version wrote it
-    :param doubts: by machine on whose clock it was taken in the future, when it expires there unless it is renewed until then. Renewing
-        or taking it leaves none
     """
 
     holder: str
     purpose: str
     expires: float
     since: float | None = dataclasses.field(default=None, compare=False)
-    doubts: t.Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
     def stale(self, now: float) -> bool:
         """Whether its holder let it expire; it may then be taken over."""
         return now >= self.expires
 
-    def doubted(self, machine: str, now: float) -> Lock:
-        """The lock, with when it expires by the clock of a machine on which it was taken in the future.
-
-        The clock of one of the two is wrong, or was set back, so that ``expires`` says nothing there; but a holder that is alive renews
-        its lock before as much time is over as it took it for. That much, from when the machine first saw it as it is, needs no second
-        clock: nobody is robbed of a lock, however far two clocks are apart.
-        """
-        if self.since is None or not self._ahead(now):
-            return self
-        lasts = now + max(self.expires - self.since, 0.0)
-        return dataclasses.replace(self, doubts={**self.doubts, machine: min(self.doubts.get(machine, lasts), lasts)})
-
-    def ends(self, machine: str, now: float) -> float:
-        """When it expires by the clock of a machine."""
-        return min(self.expires, self.doubts.get(machine, self.expires)) if self._ahead(now) else self.expires
-
-    def _ahead(self, now: float) -> bool:
-        """Whether it was taken in the future, by more than two clocks may be apart."""
-        return self.since is not None and self.since > now + AHEAD
-
     def as_dict(self) -> dict[str, t.Any]:
-        """For a module's result."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "doubts"}
-
-    def text(self) -> str:
-        """As its key holds it."""
-        return json.dumps({**self.as_dict(), **({"doubts": dict(self.doubts)} if self.doubts else {})}, sort_keys=True)
+        """For JSON and a module's result."""
+        return dataclasses.asdict(self)
 
     def words(self, now: float) -> str:
         """Holder, purpose, since when and until when, as they complete "is held by"."""
-        ends = self.ends(_boot("/proc"), now) if self.doubts else self.expires
-        return f"{self.holder} for {self.purpose}{self._since_words(now)} until {_clock(ends)} ({ends - now:.0f} s from now)"
-
-    def _since_words(self, now: float) -> str:
-        if self.since is None:
-            return ""
-        ago = "which is yet to come: a clock was set back" if self._ahead(now) else f"{now - self.since:.0f} s ago"
-        return f" since {_clock(self.since)} ({ago})"
+        since = "" if self.since is None else f" since {_clock(self.since)} ({now - self.since:.0f} s ago)"
+        return f"{self.holder} for {self.purpose}{since} until {_clock(self.expires)} ({self.expires - now:.0f} s from now)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +85,8 @@ def found(keys: store.Keys) -> Lock | None:
         return None
     try:
         data = json.loads(text)
-        doubts = {str(machine): float(until) for machine, until in (data.get("doubts") or {}).items()}
-        return Lock(str(data["holder"]), str(data["purpose"]), float(data["expires"]), number(data.get("since")), doubts)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Lock(str(data["holder"]), str(data["purpose"]), float(data["expires"]), number(data.get("since")))
+    except (ValueError, KeyError, TypeError) as error:
         raise Refused(
             f"{LOCK_KEY} holds {text[:80]!r}, which is not a lock of this collection. If nobody means it to keep the autoscaler away, "
             f"unset the key (lxc profile unset gb-autoscale {LOCK_KEY})."
@@ -260,28 +226,9 @@ def text_of(state: State) -> str:
 def _take(keys: store.Keys, wanted: Lock, now: float, path: str, gone: t.Callable[[str], bool]) -> dict[str, str | None]:
     there = found(keys)
     if there is not None and there.holder != wanted.holder and not there.stale(now) and not gone(there.holder):
-        return {LOCK_KEY: _waited_for(there, now, path) or _lock_text(wanted, now)}
-    since = there.since if there is not None and there.holder == wanted.holder else now
-    # Its own clock may have been set back since; a lock lasts for as long as it was last taken for, whoever looks at it.
-    return {LOCK_KEY: _lock_text(wanted, now if since is not None and since > now else since)}
-
-
-def _lock_text(wanted: Lock, since: float | None) -> str:
-    return dataclasses.replace(wanted, since=since, doubts={}).text()
-
-
-def _waited_for(there: Lock, now: float, path: str) -> str:
-    """Somebody else's lock with our doubts about it, to be written; empty if by our clock it is over.
-
-    :raises Held: there is no doubt about it, or it was written before
-    """
-    machine = _boot("/proc")
-    doubted = there.doubted(machine, now)
-    if doubted.ends(machine, now) <= now:
-        return ""
-    if doubted.doubts == there.doubts:
         raise _held(there, now, path)
-    return doubted.text()
+    since = there.since if there is not None and there.holder == wanted.holder else now
+    return {LOCK_KEY: json.dumps(dataclasses.replace(wanted, since=since).as_dict(), sort_keys=True)}
 
 
 def _give_back(keys: store.Keys, holder: str, now: float, path: str) -> dict[str, str | None]:
