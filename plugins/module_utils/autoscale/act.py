@@ -85,9 +85,12 @@ def next_of(one: Draining, how: How, now: float) -> Step:
 
     Before the load balancers have certainly noticed the closed gate nothing is stopped, not even at the deadline. Of a gate that cannot
     be closed the policy decides as well, when as much time is over: the drain of an instance that is stuck must have an end. Of one that
-    answers as healthy however often it is closed, when twice as much is.
+    answers as healthy however often it is closed, when twice as much is. One that is frozen is unfrozen to close it, and then drains as
+    any other does.
     """
     policies: dict[str, Step] = {"force": "finish", "keep": "keep", "abort": "reopen"}
+    if one.status == "Frozen":
+        return "close"
     if one.status != "Running":
         return "finish"
     closed = one.gate_closed_at
@@ -104,6 +107,12 @@ def next_of(one: Draining, how: How, now: float) -> Step:
     if now < deadline:
         return "wait"
     return policies[how.drain_policy]
+
+
+def frozen(observed: Observed) -> list[int]:
+    """The active slots that a person has paused (``lxc pause``). They serve nobody and are left alone until somebody goes on with them."""
+    found = [slot for one in observed.values() if one.status == "Frozen" and (slot := fleet.slot_of(one)) is not None]
+    return sorted(slot for slot in found if fleet.slot_state(observed[instance_name(fleet.COMPONENT, slot)]) == "active")
 
 
 class Actor:
@@ -299,6 +308,9 @@ class Actor:
         seen = {slot: self._seen(slot, instance, said) for slot, instance in draining}
         steps = {slot: next_of(one, self._how, now) for slot, one in seen.items()}
         closing, told = Plan(), len(self.failures)
+        for slot, instance in draining:
+            if steps[slot] == "close" and instance.status == "Frozen":
+                closing.act("unfreeze", instance.name)
         self._plan_close(closing, [slot for slot, step in steps.items() if step == "close"])
         self._run(closing, "stop")
         unclosed = {one.slot: one.reason for one in self.failures[told:]}

@@ -27,7 +27,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
     traffic,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How, frozen
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW
@@ -291,11 +291,9 @@ class Run:
         return done
 
     def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any], view: View) -> Decision:
-        active, count = self._slots(seen.observed, "active"), self._job.count
+        active, count = self._serving(seen.observed), self._job.count
         if count is None:
-            old = refresh.versions(seen.observed, self._job.how.spec) if self._job.refresh else self._job.restart
-            what = f"is to be rolled onto image {self._job.how.spec.image_version}" if self._job.refresh else "is to be renewed"
-            reason = f"slot {', '.join(map(str, old))} {what}, one after the other" if old else "every slot is of the current image"
+            reason = self._to_be_rolled(seen) if self._job.refresh else f"slot {_list(self._job.restart)} is to be renewed, {IN_TURN}"
             return Decision("hold", len(active), len(active), "by-hand", reason, seen.time)
         low, high = int(values["scale-min-instances"]), int(values["scale-max-instances"])
         if not low <= count <= high:
@@ -303,12 +301,43 @@ class Run:
                 f"count is {count}; it must be from {low} (scale-min-instances) to {high} (scale-max-instances). "
                 "Give -e count=N in that range, or change the bounds."
             )
-        wanted = fleet.choose_slots(seen.observed, self._job.how.spec, None, count) if count > len(active) else []
-        start = tuple(slot for slot in wanted if slot not in active)
+        start = self._to_come(seen.observed, max(count - len(active), 0))
         drain = _to_go(view, active, max(len(active) - count, 0))
         action: t.Literal["out", "in", "hold"] = "out" if start else "in" if drain else "hold"
         reason = f"{count} {'instance was' if count == 1 else 'instances were'} asked for by hand"
+        still = frozen(seen.observed)
+        reason += f"; slot {_list(still)} is frozen (lxc pause), does not count and is left alone" if still else ""
         return Decision(action, len(active), count, "by-hand", reason, seen.time, start=start, drain=drain, next="nothing")
+
+    def _to_be_rolled(self, seen: Seen) -> str:
+        """What a refresh has to do, in words."""
+        spec = self._job.how.spec
+        old, still = refresh.versions(seen.observed, spec), refresh.left_frozen(seen.observed, spec)
+        doing = f"every {'other ' if still else ''}slot is of the current image"
+        if old:
+            doing = f"slot {_list(old)} is to be rolled onto image {spec.image_version}, {IN_TURN}"
+        return f"{doing}. {still}" if still else doing
+
+    def _to_come(self, observed: t.Mapping[str, Instance], missing: int) -> tuple[int, ...]:
+        """The slots that a person's larger size starts: the lowest that are warm or free.
+
+        :raises InvalidInput: there are not so many
+        """
+        limit, still = self._job.how.spec.max_slots, frozen(observed)
+        now = {**fleet.slots(observed, limit), "frozen": still}
+        spare = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= limit)
+        if missing > len(spare):
+            held = {state: now[state] for state in ("draining", "failed", "frozen") if now[state]}
+            raise InvalidInput(
+                f"{missing} more instances are wanted, but only {len(spare)} of {limit} slots are to be had"
+                + (f" (others are held: {held})" if held else "")
+                + ". Raise scale-max-instances, remove failed instances, or go on with frozen ones (lxc start)."
+            )
+        return tuple(spare[:missing])
+
+    def _serving(self, observed: t.Mapping[str, Instance]) -> list[int]:
+        """The active slots that are not frozen: those make up the size of the fleet, for a person as for a tick."""
+        return sorted({*self._slots(observed, "active")} - {*frozen(observed)})
 
     def _slots(self, observed: t.Mapping[str, Instance], state: str) -> list[int]:
         return fleet.slots(observed, self._job.how.spec.max_slots)[state]
@@ -350,9 +379,12 @@ class Run:
     def _plan_healing(self, keys: store.Keys, seen: Seen) -> None:
         """What a failover of the database leaves to be done."""
         before, note = failover.from_text(keys.get(failover.KEY))
-        serving = [slot for state in ("active", "draining") for slot in self._slots(seen.observed, state)]
-        self._healing, words = failover.plan(before, seen.primary, serving)
-        self._said += [text for text in (note, words) if text]
+        # What is frozen has the same cut connection: it stays listed, and is renewed once somebody goes on with it.
+        up = [slot for state in ("active", "draining") for slot in self._slots(seen.observed, state)]
+        self._healing, words = failover.plan(before, seen.primary, up)
+        still = sorted({*self._healing.slots} & {*frozen(seen.observed)})
+        waits = f"Not renewed after the failover while it is frozen (lxc pause): slot {_list(still)}." if still else ""
+        self._said += [text for text in (note, words, waits) if text]
 
     def _heal(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
         """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
@@ -361,12 +393,18 @@ class Run:
         """
         left = self._healing.later - self._ports.now()
         # A clock that was set back must not put it off for longer than was meant.
-        if not self._healing.slots or not self._seen or not self._seen.primary or 0 < left <= self._job.how.spec.drain_timeout:
+        if not self._seen or not self._seen.primary or 0 < left <= self._job.how.spec.drain_timeout:
+            return
+        due = [slot for slot in self._healing.slots if slot not in frozen(self._seen.observed)]
+        if not due:
             return
         _require_proxies(self._seen)
-        if self._renew(actor, self._healing.slots, state, settings) and self._healing.slots:
+        if not self._renew(actor, due, state, settings):
+            return
+        back = [slot for slot in due if slot in self._healing.slots and slot not in frozen(observe(self._lxd))]
+        if back:
             self._healing = dataclasses.replace(self._healing, later=self._ports.now() + self._job.how.spec.drain_timeout)
-            self._said.append(f"Not renewed after the failover, and tried again later: slot {', '.join(map(str, self._healing.slots))}.")
+            self._said.append(f"Not renewed after the failover, and tried again later: slot {_list(back)}.")
 
     def _renew(self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings) -> bool:
         """Take slots out and start them anew, one after the other, until one fails; returns whether none did.
@@ -390,10 +428,13 @@ class Run:
         """Renew the slots; each is noted as done before the next one is begun. Returns whether nothing failed since ``told`` failures.
 
         It ends as well with a slot that is left draining: with the next one, nobody might be left to take requests. A restart by hand has
-        then failed for the others, whereas those that a failover left are renewed later.
+        then failed for the others, whereas those that a failover left are renewed later. One that is frozen is renewed by hand only.
         """
         for done, slot in enumerate(slots, 1):
-            actor.drain([slot], observe(self._lxd), "start")
+            observed = observe(self._lxd)
+            if slot in frozen(observed) and slot not in self._job.restart:
+                continue
+            actor.drain([slot], observed, "start")
             left = self._until_gone(actor, {slot})
             record()
             if any(one.kind in FATAL for one in actor.failures[told:]):
@@ -418,8 +459,9 @@ class Run:
     def _spare(self, slots: t.Collection[int]) -> list[int]:
         """A slot to start before the only one that serves is taken out; none where others serve, or where there is no other to be had."""
         limit = self._job.how.spec.max_slots
-        now = fleet.slots(observe(self._lxd), limit)
-        if len(now["active"]) != 1 or now["active"][0] not in slots:
+        observed = observe(self._lxd)
+        now, serving = fleet.slots(observed, limit), self._serving(observed)
+        if len(serving) != 1 or serving[0] not in slots:
             return []
         others = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= limit)
         if not others:
@@ -561,6 +603,12 @@ def _to_go(view: View, active: t.Collection[int], count: int) -> tuple[int, ...]
     return tuple(able[:count])
 
 
+def _list(slots: t.Iterable[int]) -> str:
+    return ", ".join(map(str, slots))
+
+
+#: how slots are renewed or rolled
+IN_TURN = "one after the other"
 #: settings that stand in the way of an evaluation, as a forced one has them, and options of gb_autoscale that do
 FORCED: t.Mapping[str, t.Any] = {"scale-enabled": True, "scale-cooldown-seconds": 0}
 FORCED_OPTIONS: t.Mapping[str, t.Any] = {"cooldown_out": 0, "cooldown_in": 0, "stabilisation": 0}

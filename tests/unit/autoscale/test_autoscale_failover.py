@@ -108,6 +108,42 @@ def test_the_only_instance_is_renewed_while_another_serves() -> None:
     assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
 
 
+def test_a_slot_that_a_person_paused_is_passed_over_and_renewed_once_it_goes_on() -> None:
+    world = site(1, 2, 3)
+    world.objects["instances/botserver-2"]["status"] = "Frozen"
+    world.primary = AFTER
+    for _tick in range(2):
+        assert "while it is frozen (lxc pause): slot 2." in " ".join(go(world)["notes"])
+        world.sleep(30)
+    assert renewed(world) == ["botserver-1", "botserver-3"] and known(world) == {"primary": AFTER, "slots": [2]}
+    assert world.slots() == {"active Frozen": [2], "active Running": [1, 3]}
+    assert not any("botserver-2" in words for words in world.effects)
+    world.objects["instances/botserver-2"]["status"] = "Running"
+    go(world)
+    assert renewed(world) == ["botserver-1", "botserver-3", "botserver-2"] and known(world)["slots"] == []
+
+
+def test_one_that_is_paused_while_others_are_renewed_is_passed_over_too() -> None:
+    world = site(1, 2)
+    world.primary, took = AFTER, world.start
+
+    def start(method: str, path: str, body: t.Any = None, *, etag: str = "") -> str:
+        world.objects["instances/botserver-2"]["status"] = "Frozen"
+        return took(method, path, body, etag=etag)
+
+    world.start = start  # type: ignore[method-assign]
+    notes = " ".join(go(world)["notes"])
+    assert renewed(world) == ["botserver-1"] and known(world) == {"primary": AFTER, "slots": [2]} and "tried again later" not in notes
+
+
+def test_the_only_one_that_serves_beside_a_paused_one_is_renewed_while_another_serves() -> None:
+    world = site(1, 2)
+    world.objects["instances/botserver-2"]["status"] = "Frozen"
+    world.primary = AFTER
+    assert "Slot 3 serves while the only other one is renewed" in " ".join(go(world)["notes"])
+    assert world.slots() == {"active Frozen": [2], "active Running": [1], "warm Stopped": [3]}
+
+
 def test_where_there_may_be_one_only_it_is_said_that_visitors_wait() -> None:
     world = site(1)
     world.primary = AFTER

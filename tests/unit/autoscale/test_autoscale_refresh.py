@@ -64,6 +64,35 @@ def test_a_warm_slot_of_the_image_is_taken_and_a_protected_one_stays() -> None:
     assert images(world) == {"botserver-2": "v0", "botserver-4": "v1"}
 
 
+def test_what_a_person_paused_stays_and_keeps_nobody_from_being_rolled() -> None:
+    world = old_fleet(1)
+    world.fleet(2, status="Frozen", **{"user.gb.image": "v0"})
+    result = roll(world)
+    assert images(world) == {"botserver-2": "v0", "botserver-3": "v1"} and world.slots()["active Frozen"] == [2]
+    words = "Slot 2 is frozen (lxc pause) and stays of its older image: unfreeze it and refresh again."
+    assert words in result["notes"] and words in result["decision"]["reason"]
+    again = roll(world)
+    assert again["changed"] is False and again["decision"]["reason"] == f"every other slot is of the current image. {words}"
+    world.objects["instances/botserver-2"]["status"] = "Running"
+    roll(world)
+    assert sorted(images(world).values()) == ["v1", "v1"]
+
+
+def test_one_that_a_person_pauses_while_its_successor_is_watched_stays() -> None:
+    world = old_fleet(1, 2)
+    sleep = world.sleep
+
+    def later(seconds: float) -> None:
+        sleep(seconds)
+        if "instances/botserver-3" in world.objects:
+            world.objects["instances/botserver-1"]["status"] = "Frozen"
+
+    world.sleep = later  # type: ignore[method-assign]
+    assert "Slot 1 is frozen" in " ".join(roll(world)["notes"])
+    assert images(world)["botserver-1"] == "v0" and world.slots()["active Frozen"] == [1]
+    assert world.config("projects/gb")["user.gb.image.botserver"] == "gb/botserver/v1"
+
+
 def test_an_image_that_does_not_come_up_costs_nobody_his_place_and_the_one_before_is_started_again() -> None:
     world = old_fleet(1, 2)
     world.ill = {"botserver-3"}

@@ -408,6 +408,30 @@ def test_a_frozen_instance_is_neither_started_nor_made_anew() -> None:
     assert world.slots() == {"active Running": [1, 3], "active Frozen": [2], "warm Stopped": [4]}
 
 
+def test_a_restart_by_hand_unfreezes_and_drains_what_a_person_paused() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, status="Frozen")
+    go(world, restart=[2])
+    own = [words for words in world.effects if "botserver-2" in words and words.split()[0] in ("unfreeze", "stop-gate", "stop", "start")]
+    assert own == ["unfreeze botserver-2", "stop-gate botserver-2", "stop botserver-2", "start botserver-2"]
+    assert world.slots() == {"active Running": [1, 2]}
+
+
+def test_by_hand_to_a_size_what_a_person_paused_does_not_count_and_is_left_alone() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, status="Frozen")
+    held = go(world, count=1, wait=True)
+    assert held["changed"] is False and "slot 2 is frozen (lxc pause), does not count and is left alone" in held["decision"]["reason"]
+    assert go(world, count=2, wait=True)["decision"]["start"] == [3]
+    go(world, count=1, wait=True)
+    assert world.slots() == {"active Running": [1], "active Frozen": [2], "warm Stopped": [3]}
+    held_by = r"3 more instances are wanted, but only 2 of 4 slots .*held: \{'frozen': \[2\]\}.* go on with frozen"
+    with pytest.raises(InvalidInput, match=held_by):
+        go(world, count=4)
+
+
 def test_a_host_that_is_too_full_says_so_and_the_others_go_on() -> None:
     world = World()
     world.fleet(1)
