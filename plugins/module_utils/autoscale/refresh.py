@@ -140,7 +140,8 @@ class Rolling:
         while (step := move(observe(self._lxd), spec)) is not None:
             if step.new is None:
                 why = "there is no free slot for what shall take its place; raise scale-max-instances, or remove failed instances"
-                self._actor.failures.append(Failure(step.old, "start", why))
+                # It stays, and serves: nothing was started that did not come up.
+                self._actor.failures.append(Failure(step.old, "stop", why))
                 return ""
             came = step.there or bool(self._actor.start([step.new], observe(self._lxd), replaces=str(step.old)))
             if not came or (first and not self._actor.watch(step.new, checkpoint)):

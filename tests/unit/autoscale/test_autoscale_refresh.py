@@ -149,6 +149,13 @@ def test_where_too_few_are_healthy_or_there_is_no_room_nobody_goes() -> None:
     assert full.slots() == {"active Running": [1, 2, 3, 4]}
 
 
+def test_a_slot_that_stays_for_want_of_room_is_none_that_could_not_be_started() -> None:
+    world = old_fleet(1, 2, 3, 4)
+    with pytest.raises(ScalingError, match=r"^Slot 1 could not be taken in: there is no free slot .* raise scale-max-instances"):
+        roll(world)
+    assert world.remembered()["history"]["stuck"] == {}
+
+
 def test_where_requests_outlive_a_drain_that_is_put_back_the_next_one_is_not_begun() -> None:
     world = old_fleet(1, 2)
     world.in_flight["botserver-1"] = 1
