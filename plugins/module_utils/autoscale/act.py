@@ -119,7 +119,8 @@ class Actor:
     """Takes steps on the fleet.
 
     ``did`` says what was done, ``failures`` what failed, for the log and the next decision; ``renewed`` are the slots that were drained
-    and started anew, whether they came up or were set aside; ``kept`` are those that are left draining beyond their deadline.
+    and started anew, whether they came up or were set aside, and those that were rolled onto another image; ``kept`` are those that are
+    left draining beyond their deadline.
 
     ``aside`` are those that did not come up and were marked as failed and stopped, for a person to look at.
 

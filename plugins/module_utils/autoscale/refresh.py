@@ -167,6 +167,8 @@ class Rolling:
         observed = observe(self._lxd)
         if instance_name(fleet.COMPONENT, old) not in observed:
             store.edit(self._lxd, f"instances/{instance_name(fleet.COMPONENT, new)}", lambda _keys: {fleet.REPLACES_KEY: None})
+            # What takes this slot from here on is new, and a failover of before has not cut its connection.
+            self._actor.renewed.add(old)
         self._lent.record()
         if old in fleet.slots(observed, spec.max_slots)["active"]:
             failures.append(Failure(old, "stop", "its requests outlived its drain, and it was put back"))

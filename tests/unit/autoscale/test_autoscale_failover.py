@@ -188,6 +188,17 @@ def test_what_is_renewed_by_hand_is_not_renewed_twice() -> None:
     assert renewed(world) == ["botserver-1", "botserver-2"]
 
 
+def test_nor_is_what_a_refresh_made_anew() -> None:
+    world = site(1, 2)
+    world.fleet(4, **{"user.gb.protected": "true"})
+    world.primary, world.objects["projects/gb"]["config"]["user.gb.image.botserver"] = AFTER, "gb/botserver/v2"
+    go(world, refresh=True, wait=True, checkpoint=0)
+    assert world.slots() == {"active Running": [1, 3, 4]} and known(world) == {"primary": AFTER, "slots": [4]}
+    world.effects = []
+    go(world)
+    assert renewed(world) == ["botserver-4"]
+
+
 def test_what_a_restart_did_not_come_to_is_renewed_later() -> None:
     world = site(1, 2)
     world.primary, world.ill = AFTER, {"botserver-1"}
