@@ -154,7 +154,9 @@ options:
       - An instance that is frozen (C(lxc pause)) serves nobody. It does not count, and is left alone.
     type: int
   restart:
-    description: Drain, stop and start these slots one after the other instead of deciding.
+    description:
+      - Drain, stop and start these slots one after the other instead of deciding.
+      - A slot that is neither active nor draining is refused. One that is warm or failed is not started by that.
     type: list
     elements: int
     default: []

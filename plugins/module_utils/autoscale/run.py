@@ -292,6 +292,7 @@ class Run:
 
     def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any], view: View) -> Decision:
         active, count = self._serving(seen.observed), self._job.count
+        self._check_restart(seen.observed)
         if count is None:
             reason = self._to_be_rolled(seen) if self._job.refresh else f"slot {_list(self._job.restart)} is to be renewed, {IN_TURN}"
             return Decision("hold", len(active), len(active), "by-hand", reason, seen.time)
@@ -308,6 +309,19 @@ class Run:
         still = frozen(seen.observed)
         reason += f"; slot {_list(still)} is frozen (lxc pause), does not count and is left alone" if still else ""
         return Decision(action, len(active), count, "by-hand", reason, seen.time, start=start, drain=drain, next="nothing")
+
+    def _check_restart(self, observed: t.Mapping[str, Instance]) -> None:
+        """Refuse to restart what is put away or failed: it would be started, and what it was marked with forgotten.
+
+        :raises InvalidInput: a slot that is neither active nor draining
+        """
+        able = sorted(slot for state in ("active", "draining") for slot in self._slots(observed, state))
+        wrong = [slot for slot in self._job.restart if slot not in able]
+        if wrong:
+            raise InvalidInput(
+                f"Slot {_list(wrong)} cannot be restarted, because it is neither active nor draining. "
+                f"Slots that can be are {_list(able) or 'none'}; name only those (restart, in the playbooks autoscaler_slots)."
+            )
 
     def _to_be_rolled(self, seen: Seen) -> str:
         """What a refresh has to do, in words."""

@@ -346,9 +346,23 @@ def test_requests_that_outlived_an_earlier_drain_do_not_keep_a_slot_from_standin
 def test_nobody_stands_in_where_the_one_that_serves_is_not_restarted() -> None:
     world = World()
     world.fleet(1)
-    world.fleet(2, state="failed", status="Stopped")
+    world.fleet(2, state="draining", **{"user.gb.drain-deadline": str(START + 20), "user.gb.drain-then": "start"})
     go(world, restart=[2])
     assert world.slots() == {"active Running": [1, 2]}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("slot", [2, 3, 7], ids=["warm", "failed", "not there"])
+def test_a_restart_of_what_does_not_run_is_refused(slot: int, check: bool) -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="warm", status="Stopped")
+    world.fleet(3, state="failed", status="Stopped")
+    world.fleet(4, state="draining", **{"user.gb.drain-deadline": str(START + 20)})
+    before = world.slots()
+    with pytest.raises(InvalidInput, match=rf"^Slot {slot} cannot be restarted, .* Slots that can be are 1, 4; name only those"):
+        go(world, restart=[1, slot], check=check)
+    assert world.slots() == before and "user.gb.lock" not in world.objects.get("profiles/gb-autoscale", {"config": {}})["config"]
 
 
 def test_a_restart_ends_with_the_first_that_does_not_come_back() -> None:
@@ -593,7 +607,7 @@ def test_a_lock_that_a_person_wrote_is_not_waited_for() -> None:
 def test_a_mistake_of_our_own_keeps_nobody_else_away() -> None:
     world = World()
     with pytest.raises(TypeError):
-        go(world, restart=["two"])
+        go(world, count="two")
     assert "user.gb.lock" not in world.config()
 
 
