@@ -197,7 +197,9 @@ options:
     type: bool
     default: false
   warm:
-    description: How many stopped slots of the current image are kept ready. One is made in a run that has nothing else to do.
+    description:
+      - How many stopped slots of the current image are kept ready. One is made in a run that has nothing else to do, and none while
+        C(scale-enabled) is false.
     type: int
     default: 0
   gate_port:

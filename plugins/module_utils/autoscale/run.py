@@ -386,9 +386,13 @@ class Run:
             return
         if not decision.drain and not draining:
             self._heal(actor, decided.state, settings)
-        if not steps and not draining and self._job.warm:
+        if not steps and not draining and self._may_scale(settings):
             # In idle time one warm slot is made or renewed, so that the next tick is not kept waiting.
             actor.keep_warm(seen.observed, self._job.warm, 1)
+
+    def _may_scale(self, settings: LoadedSettings) -> bool:
+        """Whether instances may be made that nobody asked for by hand."""
+        return self._job.force or bool(settings.values["scale-enabled"])
 
     def _plan_healing(self, keys: store.Keys, seen: Seen) -> None:
         """What a failover of the database leaves to be done."""

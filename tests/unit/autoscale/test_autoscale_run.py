@@ -643,6 +643,18 @@ def test_warm_slots_are_made_and_renewed_one_in_an_idle_tick() -> None:
     assert go(world, warm=2)["changed"] is False
 
 
+def test_no_warm_slot_is_made_while_scaling_is_switched_off() -> None:
+    world, off = World(), {"scale-enabled": False}
+    world.fleet(1)
+    world.fleet(2, state="warm", status="Stopped", **{"user.gb.image": "v0"})
+    before = world.slots()
+    for count in (None, 1):
+        assert go(world, warm=2, settings=off, count=count)["changed"] is False
+    assert world.slots() == before and world.config("instances/botserver-2")["user.gb.image"] == "v0"
+    go(world, warm=2, settings=off, force=True)
+    assert world.slots()["warm Stopped"] == [2, 3]
+
+
 #: what a file may hold that no tick can go by, and what is said of it
 BROKEN = {
     "a value": ("scale-min-instances,many\n", "scale-min-instances = 'many'"),
