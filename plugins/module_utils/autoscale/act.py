@@ -300,6 +300,12 @@ class Actor:
         self._finish_restarts([slot for slot in restarted if slot not in failed])
         return left
 
+    def would_advance(self, observed: Observed, said: t.Sequence[traffic.Entry], *, waits: bool) -> bool:
+        """Whether :meth:`advance` would do anything with what drains, now or, where its end is waited for, later. It does nothing."""
+        now = self._now()
+        idle: tuple[Step, ...] = ("keep",) if waits else ("keep", "wait")
+        return any(next_of(self._seen(slot, one, said), self._how, now) not in idle for slot, one in self._draining(observed))
+
     def _steps(self, observed: Observed, said: t.Sequence[traffic.Entry]) -> list[tuple[int, Instance, Step, str]]:
         """What comes next for each draining slot, and why its gate could not be closed where that decided about it.
 
@@ -405,11 +411,15 @@ class Actor:
 
     def repair(self, observed: Observed) -> None:
         """Finish what an earlier run left half done and no drain covers: a slot that was marked failed and still runs is stopped."""
-        slots = [slot for one in observed.values() if (slot := fleet.slot_of(one)) is not None and fleet.slot_state(one) == "failed"]
-        for slot in sorted(slot for slot in slots if self._is(observed, slot, "Running")):
+        for slot in self.half_done(observed):
             instance = observed[instance_name(fleet.COMPONENT, slot)]
             spec = dataclasses.replace(self._how.spec, failure=instance.config.get(fleet.FAILURE_KEY, ""))
             self._run(fleet.plan_fleet(spec, [slot], fleet.Look(observed, now=self._now()), "failed"), "stop", force=True)
+
+    def half_done(self, observed: Observed) -> list[int]:
+        """The slots that :meth:`repair` stops."""
+        slots = [slot for one in observed.values() if (slot := fleet.slot_of(one)) is not None and fleet.slot_state(one) == "failed"]
+        return sorted(slot for slot in slots if self._is(observed, slot, "Running"))
 
     def keep_warm(self, observed: Observed, wanted: int, at_most: int) -> None:
         """Make or renew warm slots until ``wanted`` of the current image are ready, ``at_most`` of them in this call."""

@@ -164,6 +164,8 @@ class Run:
         self._seen: Seen | None = None
         self._actor: Actor | None = None
         self._tick: Tick | None = None
+        # In check mode: whether a run would change anything.
+        self._foreseen = False
 
     # --- the frame -------------------------------------------------------------------------------------------------
 
@@ -224,6 +226,7 @@ class Run:
         self._tick = decided = self._decided(before, seen, settings)
         self._plan_healing(keys, seen)
         if self._check:
+            self._foreseen = self._would_act(decided.decision, seen, actor, settings)
             return
         self._act(decided, seen, actor, settings)
         history = past.stuck(decided.state.history, actor.stuck, self._ports.now())
@@ -365,8 +368,7 @@ class Run:
 
     def _act(self, decided: Tick, seen: Seen, actor: Actor, settings: LoadedSettings) -> None:
         decision = decided.decision
-        steps = decision.start or decision.drain or self._job.restart
-        if steps or self._healing.slots:
+        if self._steps(decision) or self._due(seen):
             self._record(decided.state, settings)
         actor.repair(seen.observed)
         if decision.drain or self._job.restart or self._job.refresh:
@@ -384,15 +386,45 @@ class Run:
             return
         if self._job.restart and not self._renew(actor, self._job.restart, decided.state, settings):
             return
-        if not decision.drain and not draining:
-            self._heal(actor, decided.state, settings)
-        if not steps and not draining and self._may_scale(settings):
-            # In idle time one warm slot is made or renewed, so that the next tick is not kept waiting.
+        heals = self._may_heal(decision, seen)
+        if heals:
+            self._heal(actor, seen, decided.state, settings)
+        if not heals and self._warm(decision, seen, settings):
             actor.keep_warm(seen.observed, self._job.warm, 1)
 
-    def _may_scale(self, settings: LoadedSettings) -> bool:
-        """Whether instances may be made that nobody asked for by hand."""
-        return self._job.force or bool(settings.values["scale-enabled"])
+    def _would_act(self, decision: Decision, seen: Seen, actor: Actor, settings: LoadedSettings) -> bool:
+        """Whether :meth:`_act` would change anything: it goes through the same questions and takes no step."""
+        begun = actor.half_done(seen.observed) or actor.would_advance(seen.observed, seen.traffic, waits=self._job.wait)
+        if self._steps(decision) or begun:
+            return True
+        if self._job.refresh:
+            to_roll = refresh.move(seen.observed, self._job.how.spec)
+            return to_roll is not None and to_roll.new is not None
+        if self._may_heal(decision, seen):
+            return not traffic.silent(seen.traffic)
+        warm = fleet.warm_work(seen.observed, self._job.how.spec, self._job.warm)
+        return self._warm(decision, seen, settings) and bool(warm.create or warm.renew)
+
+    def _steps(self, decision: Decision) -> bool:
+        """Whether slots are to be started, drained or restarted."""
+        return bool(decision.start or decision.drain or self._job.restart)
+
+    def _due(self, seen: Seen) -> list[int]:
+        """The slots to renew after a failover, in this run; none while nobody leads, and those that are frozen are not."""
+        left = self._healing.later - self._ports.now()
+        # A clock that was set back must not put it off for longer than was meant.
+        if not seen.primary or 0 < left <= self._job.how.spec.drain_timeout:
+            return []
+        return [slot for slot in self._healing.slots if slot not in frozen(seen.observed)]
+
+    def _may_heal(self, decision: Decision, seen: Seen) -> bool:
+        """Whether slots are renewed after a failover in this run: only one at a time is taken out, for whatever reason."""
+        return bool(self._due(seen)) and not decision.drain and not self._slots(seen.observed, "draining")
+
+    def _warm(self, decision: Decision, seen: Seen, settings: LoadedSettings) -> bool:
+        """Whether one warm slot is made or renewed: in idle time, so that the next tick is not kept waiting. Not while scaling is off."""
+        busy = self._steps(decision) or self._slots(seen.observed, "draining")
+        return not busy and (self._job.force or bool(settings.values["scale-enabled"]))
 
     def _plan_healing(self, keys: store.Keys, seen: Seen) -> None:
         """What a failover of the database leaves to be done."""
@@ -404,19 +436,13 @@ class Run:
         waits = f"Not renewed after the failover while it is frozen (lxc pause): slot {_list(still)}." if still else ""
         self._said += [text for text in (note, words, waits) if text]
 
-    def _heal(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
+    def _heal(self, actor: Actor, seen: Seen, state: State, settings: LoadedSettings) -> None:
         """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
 
         A slot that was put back, because requests outlived its drain, is tried again after as long as that drain took.
         """
-        left = self._healing.later - self._ports.now()
-        # A clock that was set back must not put it off for longer than was meant.
-        if not self._seen or not self._seen.primary or 0 < left <= self._job.how.spec.drain_timeout:
-            return
-        due = [slot for slot in self._healing.slots if slot not in frozen(self._seen.observed)]
-        if not due:
-            return
-        _require_proxies(self._seen)
+        due = self._due(seen)
+        _require_proxies(seen)
         if not self._renew(actor, due, state, settings):
             return
         back = [slot for slot in due if slot in self._healing.slots and slot not in frozen(observe(self._lxd))]
@@ -586,12 +612,9 @@ class Run:
         for one in self._failures:
             if self._job.by_hand and one not in failures:
                 self._ports.warn(f"Slot {one.slot}: {one.reason}")
-        decision = self._tick.decision
-        rolls = self._job.refresh and self._seen is not None and bool(refresh.versions(self._seen.observed, self._job.how.spec))
-        planned = bool(decision.start or decision.drain or self._job.restart or rolls or self._healing.slots)
         result = {
-            "changed": planned if self._check else bool(did),
-            "decision": decision.as_dict(),
+            "changed": self._foreseen if self._check else bool(did),
+            "decision": self._tick.decision.as_dict(),
             "notes": self._notes(),
             "did": did,
             "failed": failed,

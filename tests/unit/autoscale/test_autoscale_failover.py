@@ -161,6 +161,24 @@ def test_check_mode_tells_and_does_nothing() -> None:
     assert world.effects == []
 
 
+def test_check_mode_tells_as_well_what_is_put_off() -> None:
+    world = site(1, 2)
+    world.primary, world.in_flight = AFTER, {"botserver-1": 1}
+    go(world, drain_policy="abort")
+    for changes in (False, True):
+        assert go(world, check=True, drain_policy="abort")["changed"] is changes
+        assert go(world, drain_policy="abort")["changed"] is changes
+        world.sleep(31)
+
+
+def test_a_warm_slot_is_not_made_in_a_tick_in_which_another_slot_stands_in() -> None:
+    world = site(1)
+    world.primary = AFTER
+    on = {"scale-enabled": True}
+    assert go(world, settings=on, warm=1)["failed"] == {}
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
+
+
 @pytest.mark.parametrize("number", range(1, 24))
 def test_a_run_that_dies_anywhere_is_gone_on_with_and_no_slot_is_forgotten(number: int) -> None:
     world = site(1, 2)

@@ -59,6 +59,41 @@ def test_check_mode_says_the_same_and_changes_nothing() -> None:
     assert said["decision"] == go(twin)["decision"] and said["changed"]
 
 
+def put_away(world: World, gate_closed: float, deadline: float) -> None:
+    """Slot 2 drains, and is kept warm when that is over."""
+    marks = {"user.gb.drain-deadline": str(START + deadline), "user.gb.gate-closed": str(START + gate_closed), "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **marks)
+    world.closed, world.in_flight = {"botserver-2"}, {"botserver-1": 0, "botserver-2": 0}
+
+
+@pytest.mark.parametrize(
+    ("arrange", "more", "changes"),
+    [
+        (lambda world: put_away(world, -100, 100), {}, True),
+        (lambda world: put_away(world, -1, 100), {}, False),
+        (lambda world: put_away(world, -1, 20), {"count": 1, "wait": True}, True),
+        (lambda world: None, {"warm": 1}, True),
+        (lambda world: None, {"warm": 1, "settings": {"scale-enabled": False}}, False),
+        (lambda world: put_away(world, -1, 100), {"warm": 1}, False),
+        (lambda world: world.fleet(2, state="failed"), {}, True),
+        (lambda world: world.fleet(2, state="failed", status="Stopped"), {}, False),
+        (lambda world: world.fleet(2, status="Frozen"), {"refresh": True}, False),
+    ],
+    ids=[
+        "a drain is over", "a drain goes on", "a drain is waited for", "a slot to keep warm", "scaling is off", "a drain comes before that",
+        "failed and running", "failed and stopped", "frozen",
+    ],
+)  # fmt: skip
+def test_check_mode_says_whether_the_run_after_it_changes_anything(
+    arrange: t.Callable[[World], None], more: dict[str, t.Any], changes: bool
+) -> None:
+    world = World()
+    world.fleet(1)
+    arrange(world)
+    assert go(world, check=True, **more)["changed"] is changes and world.effects == []
+    assert go(world, **more)["changed"] is changes
+
+
 def test_a_run_with_nothing_to_do_writes_its_lock_and_its_memory_only() -> None:
     world = World()
     world.fleet(1)
