@@ -230,6 +230,8 @@ class Run:
             return
         self._act(decided, seen, actor, settings)
         history = past.stuck(decided.state.history, actor.stuck, self._ports.now())
+        # Since when a slot is unhealthy says nothing about what was started in it just now, which has its own patience.
+        history = dataclasses.replace(history, unhealthy={slot: at for slot, at in history.unhealthy.items() if slot not in actor.renewed})
         self._tick = decided = dataclasses.replace(decided, state=dataclasses.replace(decided.state, history=history))
         # What was learned is kept and the lock given back, in one write.
         self._record(decided.state, settings, **{lock.LOCK_KEY: None})

@@ -540,6 +540,24 @@ def test_a_restart_does_not_go_on_while_a_slot_is_left_draining() -> None:
     assert world.slots() == {"active Running": [1, 2]}
 
 
+def test_what_was_just_renewed_has_its_patience_anew() -> None:
+    world, patient = World(), {"heal_patience": 300}
+    world.fleet(1, 2)
+    world.ill, world.in_flight = {"botserver-2"}, {"botserver-1": 0, "botserver-2": 0}
+    for _tick in range(4):
+        go(world, options=patient)
+        world.sleep(60)
+    assert world.remembered()["history"]["unhealthy"] == {"2": START}
+    world.stuck = {"botserver-2"}
+    go(world, restart=[2], options=patient)
+    assert world.remembered()["history"]["unhealthy"] == {}
+    # It falls ill again before the next tick sees that it was well.
+    world.ill, begun = {"botserver-2"}, world.time
+    while not (step := go(world, options=patient)["decision"])["replace"]:
+        world.sleep(30)
+    assert step["time"] - begun >= 300
+
+
 def test_who_stands_in_stays_until_the_other_one_is_back() -> None:
     world = World()
     world.fleet(1)
