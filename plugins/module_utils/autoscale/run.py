@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import time
@@ -45,8 +46,14 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Cl
 
 #: seconds between two looks at drains that are waited for
 POLL = 0.5
+#: intervals of the ticks for which the fleet goes without a decision at the most while one tick renews slot after slot
+UNDECIDED = 3
 #: seconds beyond its deadline and what load balancers need to notice, after which nobody waits for a drain any more
 DRAIN_SLACK = 60.0
+
+
+#: whether to renew a slot now, given the fleet as it is
+Begins = t.Callable[[int, t.Mapping[str, Instance]], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +163,7 @@ class Run:
         self._path = place.PATH
         self._begun = ports.clock.now()
         self._renewed = self._begun
+        self._shown = self._begun
         self._errors: collections.Counter[str] = collections.Counter()
         self._said: list[str] = []
         # What the phases come to, in their order; the log tells as much of it as there is when one fails.
@@ -176,6 +184,7 @@ class Run:
         except Refused as error:
             if not self._job.skip_locked:
                 raise
+            self._tell_skipped(error)
             return {"changed": False, "skipped_reason": str(error), "decision": None, "notes": [str(error)], "did": [], "failed": {}}
         except Exception as error:
             self._ended_by(error)
@@ -191,6 +200,26 @@ class Run:
             raise
         self._publish()
         return self._outcome()
+
+    def _tell_skipped(self, error: Refused) -> None:
+        """A tick beside another run is a sign of life: that run holds its lock as long as it works, and no longer.
+
+        Of a lock that reaches further than a run's own it is none: nobody may be at work, and that is to be noticed.
+        """
+        now = self._ports.now()
+        expires = float(error.details["lock"]["expires"]) if isinstance(error, lock.Held) and "lock" in error.details else now
+        if self._check or not now < expires <= now + self._job.ttl:
+            return
+        self._said.append(str(error))
+        line = {**self._line(), "alert": False}
+        for write in (
+            functools.partial(journal.append, self._job.decision_log, line, self._job.decision_log_bytes),
+            functools.partial(journal.alive, self._job.textfile, now),
+        ):
+            try:
+                write()
+            except OSError as why:
+                self._ports.warn(f"Nothing was written: {why}")
 
     def _ended_by(self, error: Exception) -> None:
         text = str(error) if isinstance(error, ScalingError) else f"{type(error).__name__}: {error}"
@@ -413,11 +442,8 @@ class Run:
 
     def _due(self, seen: Seen) -> list[int]:
         """The slots to renew after a failover, in this run; none while nobody leads, and those that are frozen are not."""
-        left = self._healing.later - self._ports.now()
-        # A clock that was set back must not put it off for longer than was meant.
-        if not seen.primary or 0 < left <= self._job.how.spec.drain_timeout:
-            return []
-        return [slot for slot in self._healing.slots if slot not in frozen(seen.observed)]
+        due = self._healing.due(self._ports.now(), self._job.how.spec.drain_timeout) if seen.primary else []
+        return [slot for slot in due if slot not in frozen(seen.observed)]
 
     def _may_heal(self, decision: Decision, seen: Seen) -> bool:
         """Whether slots are renewed after a failover in this run: only one at a time is taken out, for whatever reason."""
@@ -441,18 +467,30 @@ class Run:
     def _heal(self, actor: Actor, seen: Seen, state: State, settings: LoadedSettings) -> None:
         """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
 
-        A slot that was put back, because requests outlived its drain, is tried again after as long as that drain took.
+        A slot that was put back, because requests outlived its drain, is tried again after as long as that drain took. No further one is
+        begun when no decision was made for UNDECIDED intervals: the next tick makes one, and goes on with the rest.
         """
-        due = self._due(seen)
+        tried: list[int] = []
+        longest = UNDECIDED * float(settings.values["scale-check-interval"])
+
+        def begins(slot: int, observed: t.Mapping[str, Instance]) -> bool:
+            late = self._ports.clock.now() - self._begun >= longest
+            if slot in frozen(observed) or (tried and late):
+                return False
+            tried.append(slot)
+            return True
+
         _require_proxies(seen)
-        if not self._renew(actor, due, state, settings):
+        if not self._renew(actor, self._due(seen), state, settings, begins):
             return
-        back = [slot for slot in due if slot in self._healing.slots and slot not in frozen(observe(self._lxd))]
+        back = [slot for slot in tried if slot in self._healing.slots]
         if back:
-            self._healing = dataclasses.replace(self._healing, later=self._ports.now() + self._job.how.spec.drain_timeout)
+            self._healing = self._healing.put_back(back, self._ports.now() + self._job.how.spec.drain_timeout)
             self._said.append(f"Not renewed after the failover, and tried again later: slot {_list(back)}.")
 
-    def _renew(self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings) -> bool:
+    def _renew(
+        self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings, begins: Begins = lambda _slot, _observed: True
+    ) -> bool:
         """Take slots out and start them anew, one after the other, until one fails; returns whether none did.
 
         A fleet of one gets a second instance meanwhile, where there may be one. It stays where the one that it stands in for is not back.
@@ -463,22 +501,22 @@ class Run:
             # What it did not come up with is what the only one that serves would be started with.
             return False
         self._said += [f"Slot {slot} serves while the only other one is renewed." for slot in standing_in]
-        if not self._one_by_one(actor, slots, told, lambda: self._record(state, settings)):
+        if not self._one_by_one(actor, slots, told, lambda: self._record(state, settings), begins):
             return False
         if standing_in and not {*slots} & {*self._slots(observe(self._lxd), "draining")}:
             actor.drain(standing_in, observe(self._lxd), self._job.how.keeps)
             self._until_gone(actor, {*standing_in})
         return True
 
-    def _one_by_one(self, actor: Actor, slots: t.Sequence[int], told: int, record: t.Callable[[], None]) -> bool:
+    def _one_by_one(self, actor: Actor, slots: t.Sequence[int], told: int, record: t.Callable[[], None], begins: Begins) -> bool:
         """Renew the slots; each is noted as done before the next one is begun. Returns whether nothing failed since ``told`` failures.
 
         It ends as well with a slot that is left draining: with the next one, nobody might be left to take requests. A restart by hand has
-        then failed for the others, whereas those that a failover left are renewed later. One that is frozen is renewed by hand only.
+        then failed for the others, whereas those that a failover left are renewed later, and so is one that ``begins`` is against.
         """
         for done, slot in enumerate(slots, 1):
             observed = observe(self._lxd)
-            if slot in frozen(observed) and slot not in self._job.restart:
+            if not begins(slot, observed):
                 continue
             actor.drain([slot], observed, "start")
             left = self._until_gone(actor, {slot})
@@ -541,7 +579,14 @@ class Run:
         return left
 
     def _renew_lock(self) -> None:
-        """Whoever is at work keeps the lock, however long that takes; written only when a third of its time has passed."""
+        """Whoever is at work keeps the lock, however long that takes; written only when a third of its time has passed.
+
+        Meanwhile no tick ends, so it shows that it lives as well.
+        """
+        if self._ports.clock.now() - self._shown >= float(self._settings.values["scale-check-interval"] if self._settings else 0):
+            self._shown = self._ports.clock.now()
+            with contextlib.suppress(OSError):
+                journal.alive(self._job.textfile, self._ports.now())
         if self._ports.clock.now() - self._renewed >= self._job.ttl / 3:
             self._take_lock()
 

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import typing as t
 
+import jinja2
 import pytest
+import yaml
 from fleet_world import Killed, World, job, ports
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.failover import Healing, from_text, plan
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import UNDECIDED, run
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 
 BEFORE, AFTER = "postgres-1 4 2026-01-01T00:00:00+00:00", "postgres-2 5 2026-01-02T00:00:00+00:00"
@@ -267,6 +270,36 @@ def test_a_slot_that_was_put_back_is_not_drained_again_by_each_tick() -> None:
     world.sleep(20)
     go(world, drain_policy="abort")
     assert "stop-gate botserver-1" in world.effects and known(world)["slots"] == [1]
+
+
+def test_the_next_tick_decides_before_the_rest_is_renewed() -> None:
+    """The first one's requests take longer than the interval, and are put back; the others do not wait for it."""
+    world = site(1, 2, 3)
+    world.primary, world.in_flight = AFTER, {"botserver-1": 1}
+    slow: dict[str, t.Any] = {"drain_policy": "abort", "drain_timeout": 300}
+    go(world, **slow)
+    assert renewed(world) == [] and known(world) == {"primary": AFTER, "slots": [1, 2, 3], "back": [1], "later": world.time + 300}
+    world.sleep(30)
+    go(world, **slow)
+    assert renewed(world) == ["botserver-2", "botserver-3"] and known(world)["slots"] == [1]
+    world.sleep(300)
+    world.in_flight = {}
+    go(world, **slow)
+    assert renewed(world) == ["botserver-2", "botserver-3", "botserver-1"] and known(world) == {"primary": AFTER, "slots": []}
+
+
+def test_the_unit_lets_a_tick_work_as_long_as_it_rightly_may() -> None:
+    role = pathlib.Path(__file__).parents[3] / "roles" / "autoscaler"
+    assert "TimeoutStartSec={{ __autoscaler_longest }}" in (role / "templates" / "gb-autoscale.service.j2").read_text(encoding="utf-8")
+    longest = yaml.safe_load((role / "vars" / "main.yml").read_text(encoding="utf-8"))["__autoscaler_longest"]
+    given = {"gb_health_timeout": 120, "gb_drain_timeout": 300, "gb_settings": {"scale-check-interval": 30}}
+    renewal = 300 + 60 + 40 + 120
+    assert int(jinja2.Template(longest).render(given)) > 2 * 120 + UNDECIDED * 30 + 2 * renewal
+
+
+def test_what_an_earlier_version_put_off_stays_put_off() -> None:
+    healing, _note = from_text(json.dumps({"primary": AFTER, "slots": [1, 2], "later": 100.0}))
+    assert healing.due(50.0, 300.0) == [] and healing.due(100.0, 300.0) == [1, 2]
 
 
 def test_a_clock_that_was_set_back_puts_a_later_try_off_no_longer() -> None:

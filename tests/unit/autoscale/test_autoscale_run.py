@@ -648,6 +648,52 @@ def test_nobody_waits_for_nothing(more: dict[str, t.Any]) -> None:
     assert world.time == moment
 
 
+def ticked(metrics: pathlib.Path) -> float:
+    """When the metrics say that a tick was last at work."""
+    (found,) = [
+        value for name, _labels, value in samples(metrics.read_text(encoding="utf-8")) if name.endswith("last_tick_timestamp_seconds")
+    ]
+    return found
+
+
+@pytest.mark.parametrize(("seconds", "lives"), [(200, True), (100_000, False)], ids=["a run's lock", "one that reaches further"])
+def test_a_tick_beside_another_run_is_a_sign_of_life(tmp_path: pathlib.Path, seconds: float, lives: bool) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    files: dict[str, t.Any] = {"decision_log": str(log), "textfile": str(metrics), "skip_locked": True}
+    world = World()
+    world.fleet(1)
+    go(world, **files)
+    before, moment = metrics.read_text(encoding="utf-8"), world.time
+    world.sleep(30)
+    lock_of(world, seconds=seconds)
+    assert "skipped_reason" in go(world, **files)
+    assert ticked(metrics) == (world.time if lives else moment)
+    others = [re.sub(r"(last_tick_timestamp_seconds.*) \S+", r"\1", text) for text in (before, metrics.read_text(encoding="utf-8"))]
+    assert others[0] == others[1]
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == (2 if lives else 1)
+    if lives:
+        assert (lines[1]["action"], lines[1]["alert"], lines[1]["errors"], lines[1]["time"]) == ("hold", False, {}, world.time)
+        assert "ops/7" in lines[1]["notes"][0]
+
+
+def test_a_run_that_works_for_long_is_a_sign_of_life(tmp_path: pathlib.Path) -> None:
+    metrics = tmp_path / "gb.prom"
+    world = World()
+    world.fleet(1, 2)
+    go(world, textfile=str(metrics))
+    world.in_flight, sleep = {"botserver-2": 1}, world.sleep
+
+    def later(seconds: float) -> None:
+        assert world.time - ticked(metrics) <= 32
+        sleep(seconds)
+
+    world.sleep = later  # type: ignore[method-assign]
+    moment = world.time
+    go(world, count=1, wait=True, drain_timeout=200, textfile=str(metrics))
+    assert world.time - moment >= 200
+
+
 def test_a_lock_that_a_person_wrote_is_not_waited_for() -> None:
     world = busy()
     moment = world.time
