@@ -149,17 +149,21 @@ options:
             description: Path of the authority that signed the server's certificate.
             type: path
   count:
-    description: Bring the fleet to this size instead of deciding.
+    description:
+      - Bring the fleet to this size instead of deciding.
+      - An instance that is frozen (C(lxc pause)) serves nobody. It does not count, and is left alone.
     type: int
   restart:
-    description: Drain, stop and start these slots one after the other instead of deciding.
+    description:
+      - Drain, stop and start these slots one after the other instead of deciding.
+      - A slot that is neither active nor draining is refused. One that is warm or failed is not started by that.
     type: list
     elements: int
     default: []
   refresh:
     description:
       - Roll the fleet onto the image that new instances are started from, instead of deciding. One after the other, an instance of that
-        image is started first and then one of an older image is drained and deleted; protected ones stay.
+        image is started first and then one of an older image is drained and deleted; protected and frozen ones stay.
       - Where one does not come up or does not stay healthy, it is kept for inspection, new instances are started from the image of before
         again, and what was rolled already is rolled back. The run then fails.
     type: bool
@@ -193,7 +197,9 @@ options:
     type: bool
     default: false
   warm:
-    description: How many stopped slots of the current image are kept ready. One is made in a run that has nothing else to do.
+    description:
+      - How many stopped slots of the current image are kept ready. One is made in a run that has nothing else to do, and none while
+        C(scale-enabled) is false.
     type: int
     default: 0
   gate_port:

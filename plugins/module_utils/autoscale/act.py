@@ -85,9 +85,12 @@ def next_of(one: Draining, how: How, now: float) -> Step:
 
     Before the load balancers have certainly noticed the closed gate nothing is stopped, not even at the deadline. Of a gate that cannot
     be closed the policy decides as well, when as much time is over: the drain of an instance that is stuck must have an end. Of one that
-    answers as healthy however often it is closed, when twice as much is.
+    answers as healthy however often it is closed, when twice as much is. One that is frozen is unfrozen to close it, and then drains as
+    any other does.
     """
     policies: dict[str, Step] = {"force": "finish", "keep": "keep", "abort": "reopen"}
+    if one.status == "Frozen":
+        return "close"
     if one.status != "Running":
         return "finish"
     closed = one.gate_closed_at
@@ -106,11 +109,18 @@ def next_of(one: Draining, how: How, now: float) -> Step:
     return policies[how.drain_policy]
 
 
+def frozen(observed: Observed) -> list[int]:
+    """The active slots that a person has paused (``lxc pause``). They serve nobody and are left alone until somebody goes on with them."""
+    found = [slot for one in observed.values() if one.status == "Frozen" and (slot := fleet.slot_of(one)) is not None]
+    return sorted(slot for slot in found if fleet.slot_state(observed[instance_name(fleet.COMPONENT, slot)]) == "active")
+
+
 class Actor:
     """Takes steps on the fleet.
 
     ``did`` says what was done, ``failures`` what failed, for the log and the next decision; ``renewed`` are the slots that were drained
-    and started anew, whether they came up or were set aside; ``kept`` are those that are left draining beyond their deadline.
+    and started anew, whether they came up or were set aside, and those that were rolled onto another image; ``kept`` are those that are
+    left draining beyond their deadline.
 
     ``aside`` are those that did not come up and were marked as failed and stopped, for a person to look at.
 
@@ -290,6 +300,12 @@ class Actor:
         self._finish_restarts([slot for slot in restarted if slot not in failed])
         return left
 
+    def would_advance(self, observed: Observed, said: t.Sequence[traffic.Entry], *, waits: bool) -> bool:
+        """Whether :meth:`advance` would do anything with what drains, now or, where its end is waited for, later. It does nothing."""
+        now = self._now()
+        idle: tuple[Step, ...] = ("keep",) if waits else ("keep", "wait")
+        return any(next_of(self._seen(slot, one, said), self._how, now) not in idle for slot, one in self._draining(observed))
+
     def _steps(self, observed: Observed, said: t.Sequence[traffic.Entry]) -> list[tuple[int, Instance, Step, str]]:
         """What comes next for each draining slot, and why its gate could not be closed where that decided about it.
 
@@ -299,6 +315,9 @@ class Actor:
         seen = {slot: self._seen(slot, instance, said) for slot, instance in draining}
         steps = {slot: next_of(one, self._how, now) for slot, one in seen.items()}
         closing, told = Plan(), len(self.failures)
+        for slot, instance in draining:
+            if steps[slot] == "close" and instance.status == "Frozen":
+                closing.act("unfreeze", instance.name)
         self._plan_close(closing, [slot for slot, step in steps.items() if step == "close"])
         self._run(closing, "stop")
         unclosed = {one.slot: one.reason for one in self.failures[told:]}
@@ -392,11 +411,15 @@ class Actor:
 
     def repair(self, observed: Observed) -> None:
         """Finish what an earlier run left half done and no drain covers: a slot that was marked failed and still runs is stopped."""
-        slots = [slot for one in observed.values() if (slot := fleet.slot_of(one)) is not None and fleet.slot_state(one) == "failed"]
-        for slot in sorted(slot for slot in slots if self._is(observed, slot, "Running")):
+        for slot in self.half_done(observed):
             instance = observed[instance_name(fleet.COMPONENT, slot)]
             spec = dataclasses.replace(self._how.spec, failure=instance.config.get(fleet.FAILURE_KEY, ""))
             self._run(fleet.plan_fleet(spec, [slot], fleet.Look(observed, now=self._now()), "failed"), "stop", force=True)
+
+    def half_done(self, observed: Observed) -> list[int]:
+        """The slots that :meth:`repair` stops."""
+        slots = [slot for one in observed.values() if (slot := fleet.slot_of(one)) is not None and fleet.slot_state(one) == "failed"]
+        return sorted(slot for slot in slots if self._is(observed, slot, "Running"))
 
     def keep_warm(self, observed: Observed, wanted: int, at_most: int) -> None:
         """Make or renew warm slots until ``wanted`` of the current image are ready, ``at_most`` of them in this call."""

@@ -27,20 +27,35 @@ KEY = "user.gb.database"
 class Healing:
     """The primary that is known, and the slots that have not been renewed since it took over.
 
-    :param later: when those are tried again whose requests outlived their drain, in seconds since the epoch; 0 is at once
+    :param back: those of them whose requests outlived their drain and that were put back
+    :param later: when those are tried again, in seconds since the epoch; 0 is at once
     """
 
     primary: str = ""
     slots: tuple[int, ...] = ()
     later: float = 0.0
+    back: tuple[int, ...] = ()
 
     def without(self, slots: t.Collection[int]) -> Healing:
         """With fewer slots to renew."""
-        return dataclasses.replace(self, slots=tuple(one for one in self.slots if one not in slots))
+        left, back = (tuple(one for one in those if one not in slots) for those in (self.slots, self.back))
+        return dataclasses.replace(self, slots=left, back=back, later=self.later if back else 0.0)
+
+    def put_back(self, slots: t.Collection[int], later: float) -> Healing:
+        """With slots that are tried again at that time, and not before."""
+        return dataclasses.replace(self, back=tuple(sorted({*self.back, *slots})), later=later)
+
+    def due(self, now: float, longest: float) -> list[int]:
+        """The slots to renew at this time, those that were put back last.
+
+        :param longest: seconds for which one is put off at the most: a clock that was set back must not do so for longer than was meant
+        """
+        waiting = self.back if 0 < self.later - now <= longest else ()
+        return sorted((slot for slot in self.slots if slot not in waiting), key=lambda slot: (slot in self.back, slot))
 
     def text(self) -> str:
         """As its key holds it; empty where nothing is known."""
-        kept = {name: value for name, value in dataclasses.asdict(self).items() if name != "later" or value}
+        kept = {name: value for name, value in dataclasses.asdict(self).items() if name not in ("later", "back") or value}
         return json.dumps(kept, sort_keys=True) if self.primary else ""
 
 
@@ -50,7 +65,10 @@ def from_text(text: str | None) -> tuple[Healing, str]:
         return Healing(), ""
     try:
         data = json.loads(text)
-        return Healing(str(data["primary"]), tuple(int(slot) for slot in data["slots"]), float(data.get("later", 0))), ""
+        who, slots, later = str(data["primary"]), tuple(int(slot) for slot in data["slots"]), float(data.get("later", 0))
+        # What an earlier version put off was all that was left.
+        back = tuple(int(slot) for slot in data.get("back", slots if later else ()))
+        return Healing(who, slots, later, back), ""
     except (ValueError, KeyError, TypeError) as error:
         why = f"{type(error).__name__}: {error}"
         return Healing(), f"What was recorded of the database cannot be read ({why}); the primary is noted afresh."
@@ -83,7 +101,7 @@ def plan(before: Healing, now: str, serving: t.Sequence[int]) -> tuple[Healing, 
     if not before.primary:
         return Healing(now), ""
     if now == before.primary:
-        return dataclasses.replace(before, slots=tuple(slot for slot in before.slots if slot in serving)), ""
+        return before.without({*before.slots} - {*serving}), ""
     words = f"The database failed over ({_words(before.primary)}, now {_words(now)}): every slot is renewed, one after the other."
     return Healing(now, tuple(sorted(serving))), words
 

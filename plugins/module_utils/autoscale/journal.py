@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import textfile
@@ -17,6 +18,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick
 
 #: logs that are kept beside the current one
 KEPT = 4
+#: the line of the metrics that says when a tick was last at work, up to its value
+_TICKED = re.compile(r"^(generalbots_autoscaler_last_tick_timestamp_seconds(?:\{.*\})? )\S+$", re.MULTILINE)
 
 
 def append(path: str, line: t.Mapping[str, t.Any], most: int) -> None:
@@ -78,6 +81,21 @@ def publish(
         file.unlink(missing_ok=True)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
+    _write(file, text)
+
+
+def alive(path: str, now: float) -> None:
+    """Say in the metrics that somebody is at work at this time, in seconds since the epoch, and leave all else as it is. No file, no word.
+
+    :raises OSError: it cannot be written
+    """
+    if not path or not (file := pathlib.Path(path)).exists():
+        return
+    text = file.read_text(encoding="utf-8", errors="replace")
+    _write(file, _TICKED.sub(rf"\g<1>{now:.3f}", text))
+
+
+def _write(file: pathlib.Path, text: str) -> None:
     # node exporter reads every *.prom, so what is not finished has another name.
     new = file.with_name(f".{file.name}.{os.getpid()}")
     new.write_text(text, encoding="utf-8")

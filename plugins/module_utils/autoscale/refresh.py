@@ -15,7 +15,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import traffic
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, Actor, Failure
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, Actor, Failure, frozen
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet, store
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
@@ -27,14 +27,31 @@ Observed = t.Mapping[str, Instance]
 
 @dataclasses.dataclass(frozen=True)
 class Move:
-    """A slot of an older image, and the one that takes its place: one that does so already, or one to start; None: there is no room."""
+    """A slot of an older image, and the one that takes its place: one that does so already, or one to start; None: there is no room.
+
+    :param version: the older image's
+    """
 
     old: int
+    version: str
     new: int | None
     there: bool
 
 
 def versions(observed: Observed, spec: fleet.FleetSpec) -> dict[int, str]:
+    """The image versions of the active slots that are to be rolled onto the current image. A frozen one stays what it is."""
+    still = frozen(observed)
+    return {slot: version for slot, version in _old(observed, spec).items() if slot not in still}
+
+
+def left_frozen(observed: Observed, spec: fleet.FleetSpec) -> str:
+    """Which slots of an older image stay what they are because a person has paused them, in words; empty where there is none."""
+    old = sorted({*_old(observed, spec)} & {*frozen(observed)})
+    them = ", ".join(map(str, old))
+    return f"Slot {them} is frozen (lxc pause) and stays of its older image: unfreeze it and refresh again." if old else ""
+
+
+def _old(observed: Observed, spec: fleet.FleetSpec) -> dict[int, str]:
     """The image versions of the active slots that are not of the current image. A protected one stays what it is."""
     active = fleet.slots(observed, spec.max_slots)["active"]
     mine = {slot: observed[instance_name(fleet.COMPONENT, slot)] for slot in active}
@@ -44,16 +61,17 @@ def versions(observed: Observed, spec: fleet.FleetSpec) -> dict[int, str]:
 
 def move(observed: Observed, spec: fleet.FleetSpec) -> Move | None:
     """The next move; None when the whole fleet is of the current image. One that was begun is gone on with first."""
-    old = sorted(versions(observed, spec))
+    old = versions(observed, spec)
     if not old:
         return None
     begun = _begun(observed, spec)
-    for slot in old:
+    for slot in sorted(old):
         if slot in begun:
-            return Move(slot, begun[slot], True)
+            return Move(slot, old[slot], begun[slot], True)
     now = fleet.slots(observed, spec.max_slots)
     spare = sorted((slot for slot in [*now["warm"], *now["free"]] if slot <= spec.max_slots), key=lambda slot: (slot in now["free"], slot))
-    return Move(old[0], spare[0] if spare else None, False)
+    first = min(old)
+    return Move(first, old[first], spare[0] if spare else None, False)
 
 
 def _begun(observed: Observed, spec: fleet.FleetSpec) -> dict[int, int]:
@@ -110,7 +128,11 @@ class Rolling:
         """Roll onto the image of the spec, and back onto that of before where an instance of it does not stay well."""
         version = self._roll(spec, self._rules.checkpoint)
         if version and spec.image is not None:
-            self._roll(self._back(spec, spec.image, version), 0.0)
+            spec = self._back(spec, spec.image, version)
+            self._roll(spec, 0.0)
+        words = left_frozen(observe(self._lxd), spec)
+        if words:
+            self._lent.say(words)
 
     def _roll(self, spec: fleet.FleetSpec, checkpoint: float) -> str:
         """Slot by slot; returns the version to go back to, empty where the image is good, or nobody can tell yet."""
@@ -118,18 +140,21 @@ class Rolling:
         while (step := move(observe(self._lxd), spec)) is not None:
             if step.new is None:
                 why = "there is no free slot for what shall take its place; raise scale-max-instances, or remove failed instances"
-                self._actor.failures.append(Failure(step.old, "start", why))
+                # It stays, and serves: nothing was started that did not come up.
+                self._actor.failures.append(Failure(step.old, "stop", why))
                 return ""
             came = step.there or bool(self._actor.start([step.new], observe(self._lxd), replaces=str(step.old)))
             if not came or (first and not self._actor.watch(step.new, checkpoint)):
-                return versions(observe(self._lxd), spec)[step.old]
+                return step.version
             first = False
             if not self._take_the_place(step.old, step.new, spec):
                 return ""
         return ""
 
     def _take_the_place(self, old: int, new: int, spec: fleet.FleetSpec) -> bool:
-        """Drain and delete the old one; returns whether that was done."""
+        """Drain and delete the old one, unless somebody has paused it meanwhile; returns whether the next one may be begun."""
+        if old in frozen(observe(self._lxd)):
+            return True
         failures, ill = self._actor.failures, self._ill(old, spec)
         if ill:
             words = (
@@ -142,6 +167,8 @@ class Rolling:
         observed = observe(self._lxd)
         if instance_name(fleet.COMPONENT, old) not in observed:
             store.edit(self._lxd, f"instances/{instance_name(fleet.COMPONENT, new)}", lambda _keys: {fleet.REPLACES_KEY: None})
+            # What takes this slot from here on is new, and a failover of before has not cut its connection.
+            self._actor.renewed.add(old)
         self._lent.record()
         if old in fleet.slots(observed, spec.max_slots)["active"]:
             failures.append(Failure(old, "stop", "its requests outlived its drain, and it was put back"))
@@ -149,10 +176,13 @@ class Rolling:
         return not any(one.kind in FATAL and one.slot == old for one in failures)
 
     def _ill(self, leaving: int, spec: fleet.FleetSpec) -> list[int]:
-        """The slots that are not healthy, if they are so many that none more may go; those that nobody says anything of are."""
+        """The slots that are not healthy, if they are so many that none more may go; those that nobody says anything of are.
+
+        Those that are frozen are none of the fleet that has to be healthy: a person has taken them out.
+        """
         observed = observe(self._lxd)
         healthy = {one["address"]: one.get("healthy") for entry in self._lent.traffic(observed) for one in entry.get("upstreams", ())}
-        others = [slot for slot in fleet.slots(observed, spec.max_slots)["active"] if slot != leaving]
+        others = [slot for slot in fleet.slots(observed, spec.max_slots)["active"] if slot not in (leaving, *frozen(observed))]
         ill = [slot for slot in others if healthy.get(f"{address(spec.subnet, fleet.COMPONENT, slot)}:{spec.port}") is False]
         return ill if len(others) - len(ill) < self._rules.min_healthy / 100 * len(others) else []
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import time
@@ -27,7 +28,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
     traffic,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How, frozen
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW
@@ -45,8 +46,14 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Cl
 
 #: seconds between two looks at drains that are waited for
 POLL = 0.5
+#: intervals of the ticks for which the fleet goes without a decision at the most while one tick renews slot after slot
+UNDECIDED = 3
 #: seconds beyond its deadline and what load balancers need to notice, after which nobody waits for a drain any more
 DRAIN_SLACK = 60.0
+
+
+#: whether to renew a slot now, given the fleet as it is
+Begins = t.Callable[[int, t.Mapping[str, Instance]], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +163,7 @@ class Run:
         self._path = place.PATH
         self._begun = ports.clock.now()
         self._renewed = self._begun
+        self._shown = self._begun
         self._errors: collections.Counter[str] = collections.Counter()
         self._said: list[str] = []
         # What the phases come to, in their order; the log tells as much of it as there is when one fails.
@@ -164,6 +172,8 @@ class Run:
         self._seen: Seen | None = None
         self._actor: Actor | None = None
         self._tick: Tick | None = None
+        # In check mode: whether a run would change anything.
+        self._foreseen = False
 
     # --- the frame -------------------------------------------------------------------------------------------------
 
@@ -174,6 +184,7 @@ class Run:
         except Refused as error:
             if not self._job.skip_locked:
                 raise
+            self._tell_skipped(error)
             return {"changed": False, "skipped_reason": str(error), "decision": None, "notes": [str(error)], "did": [], "failed": {}}
         except Exception as error:
             self._ended_by(error)
@@ -189,6 +200,26 @@ class Run:
             raise
         self._publish()
         return self._outcome()
+
+    def _tell_skipped(self, error: Refused) -> None:
+        """A tick beside another run is a sign of life: that run holds its lock as long as it works, and no longer.
+
+        Of a lock that reaches further than a run's own it is none: nobody may be at work, and that is to be noticed.
+        """
+        now = self._ports.now()
+        expires = float(error.details["lock"]["expires"]) if isinstance(error, lock.Held) and "lock" in error.details else now
+        if self._check or not now < expires <= now + self._job.ttl:
+            return
+        self._said.append(str(error))
+        line = {**self._line(), "alert": False}
+        for write in (
+            functools.partial(journal.append, self._job.decision_log, line, self._job.decision_log_bytes),
+            functools.partial(journal.alive, self._job.textfile, now),
+        ):
+            try:
+                write()
+            except OSError as why:
+                self._ports.warn(f"Nothing was written: {why}")
 
     def _ended_by(self, error: Exception) -> None:
         text = str(error) if isinstance(error, ScalingError) else f"{type(error).__name__}: {error}"
@@ -224,9 +255,12 @@ class Run:
         self._tick = decided = self._decided(before, seen, settings)
         self._plan_healing(keys, seen)
         if self._check:
+            self._foreseen = self._would_act(decided.decision, seen, actor, settings)
             return
         self._act(decided, seen, actor, settings)
         history = past.stuck(decided.state.history, actor.stuck, self._ports.now())
+        # Since when a slot is unhealthy says nothing about what was started in it just now, which has its own patience.
+        history = dataclasses.replace(history, unhealthy={slot: at for slot, at in history.unhealthy.items() if slot not in actor.renewed})
         self._tick = decided = dataclasses.replace(decided, state=dataclasses.replace(decided.state, history=history))
         # What was learned is kept and the lock given back, in one write.
         self._record(decided.state, settings, **{lock.LOCK_KEY: None})
@@ -296,11 +330,10 @@ class Run:
         return done
 
     def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any], view: View) -> Decision:
-        active, count = self._slots(seen.observed, "active"), self._job.count
+        active, count = self._serving(seen.observed), self._job.count
+        self._check_restart(seen.observed)
         if count is None:
-            old = refresh.versions(seen.observed, self._job.how.spec) if self._job.refresh else self._job.restart
-            what = f"is to be rolled onto image {self._job.how.spec.image_version}" if self._job.refresh else "is to be renewed"
-            reason = f"slot {', '.join(map(str, old))} {what}, one after the other" if old else "every slot is of the current image"
+            reason = self._to_be_rolled(seen) if self._job.refresh else f"slot {_list(self._job.restart)} is to be renewed, {IN_TURN}"
             return Decision("hold", len(active), len(active), "by-hand", reason, seen.time)
         low, high = int(values["scale-min-instances"]), int(values["scale-max-instances"])
         if not low <= count <= high:
@@ -308,12 +341,56 @@ class Run:
                 f"count is {count}; it must be from {low} (scale-min-instances) to {high} (scale-max-instances). "
                 "Give -e count=N in that range, or change the bounds."
             )
-        wanted = fleet.choose_slots(seen.observed, self._job.how.spec, None, count) if count > len(active) else []
-        start = tuple(slot for slot in wanted if slot not in active)
+        start = self._to_come(seen.observed, max(count - len(active), 0))
         drain = _to_go(view, active, max(len(active) - count, 0))
         action: t.Literal["out", "in", "hold"] = "out" if start else "in" if drain else "hold"
         reason = f"{count} {'instance was' if count == 1 else 'instances were'} asked for by hand"
+        still = frozen(seen.observed)
+        reason += f"; slot {_list(still)} is frozen (lxc pause), does not count and is left alone" if still else ""
         return Decision(action, len(active), count, "by-hand", reason, seen.time, start=start, drain=drain, next="nothing")
+
+    def _check_restart(self, observed: t.Mapping[str, Instance]) -> None:
+        """Refuse to restart what is put away or failed: it would be started, and what it was marked with forgotten.
+
+        :raises InvalidInput: a slot that is neither active nor draining
+        """
+        able = sorted(slot for state in ("active", "draining") for slot in self._slots(observed, state))
+        wrong = [slot for slot in self._job.restart if slot not in able]
+        if wrong:
+            raise InvalidInput(
+                f"Slot {_list(wrong)} cannot be restarted, because it is neither active nor draining. "
+                f"Slots that can be are {_list(able) or 'none'}; name only those (restart, in the playbooks autoscaler_slots)."
+            )
+
+    def _to_be_rolled(self, seen: Seen) -> str:
+        """What a refresh has to do, in words."""
+        spec = self._job.how.spec
+        old, still = refresh.versions(seen.observed, spec), refresh.left_frozen(seen.observed, spec)
+        doing = f"every {'other ' if still else ''}slot is of the current image"
+        if old:
+            doing = f"slot {_list(old)} is to be rolled onto image {spec.image_version}, {IN_TURN}"
+        return f"{doing}. {still}" if still else doing
+
+    def _to_come(self, observed: t.Mapping[str, Instance], missing: int) -> tuple[int, ...]:
+        """The slots that a person's larger size starts: the lowest that are warm or free.
+
+        :raises InvalidInput: there are not so many
+        """
+        limit, still = self._job.how.spec.max_slots, frozen(observed)
+        now = {**fleet.slots(observed, limit), "frozen": still}
+        spare = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= limit)
+        if missing > len(spare):
+            held = {state: now[state] for state in ("draining", "failed", "frozen") if now[state]}
+            raise InvalidInput(
+                f"{missing} more instances are wanted, but only {len(spare)} of {limit} slots are to be had"
+                + (f" (others are held: {held})" if held else "")
+                + ". Raise scale-max-instances, remove failed instances, or go on with frozen ones (lxc start)."
+            )
+        return tuple(spare[:missing])
+
+    def _serving(self, observed: t.Mapping[str, Instance]) -> list[int]:
+        """The active slots that are not frozen: those make up the size of the fleet, for a person as for a tick."""
+        return sorted({*self._slots(observed, "active")} - {*frozen(observed)})
 
     def _slots(self, observed: t.Mapping[str, Instance], state: str) -> list[int]:
         return fleet.slots(observed, self._job.how.spec.max_slots)[state]
@@ -327,8 +404,7 @@ class Run:
 
     def _act(self, decided: Tick, seen: Seen, actor: Actor, settings: LoadedSettings) -> None:
         decision = decided.decision
-        steps = decision.start or decision.drain or self._job.restart
-        if steps or self._healing.slots:
+        if self._steps(decision) or self._due(seen):
             self._record(decided.state, settings)
         actor.repair(seen.observed)
         if decision.drain or self._job.restart or self._job.refresh:
@@ -346,34 +422,80 @@ class Run:
             return
         if self._job.restart and not self._renew(actor, self._job.restart, decided.state, settings):
             return
-        if not decision.drain and not draining:
-            self._heal(actor, decided.state, settings)
-        if not steps and not draining and self._job.warm:
-            # In idle time one warm slot is made or renewed, so that the next tick is not kept waiting.
+        heals = self._may_heal(decision, seen)
+        if heals:
+            self._heal(actor, seen, decided.state, settings)
+        if not heals and self._warm(decision, seen, settings):
             actor.keep_warm(seen.observed, self._job.warm, 1)
+
+    def _would_act(self, decision: Decision, seen: Seen, actor: Actor, settings: LoadedSettings) -> bool:
+        """Whether :meth:`_act` would change anything: it goes through the same questions and takes no step."""
+        begun = actor.half_done(seen.observed) or actor.would_advance(seen.observed, seen.traffic, waits=self._job.wait)
+        if self._steps(decision) or begun:
+            return True
+        if self._job.refresh:
+            to_roll = refresh.move(seen.observed, self._job.how.spec)
+            return to_roll is not None and to_roll.new is not None
+        if self._may_heal(decision, seen):
+            return not traffic.silent(seen.traffic)
+        warm = fleet.warm_work(seen.observed, self._job.how.spec, self._job.warm)
+        return self._warm(decision, seen, settings) and bool(warm.create or warm.renew)
+
+    def _steps(self, decision: Decision) -> bool:
+        """Whether slots are to be started, drained or restarted."""
+        return bool(decision.start or decision.drain or self._job.restart)
+
+    def _due(self, seen: Seen) -> list[int]:
+        """The slots to renew after a failover, in this run; none while nobody leads, and those that are frozen are not."""
+        due = self._healing.due(self._ports.now(), self._job.how.spec.drain_timeout) if seen.primary else []
+        return [slot for slot in due if slot not in frozen(seen.observed)]
+
+    def _may_heal(self, decision: Decision, seen: Seen) -> bool:
+        """Whether slots are renewed after a failover in this run: only one at a time is taken out, for whatever reason."""
+        return bool(self._due(seen)) and not decision.drain and not self._slots(seen.observed, "draining")
+
+    def _warm(self, decision: Decision, seen: Seen, settings: LoadedSettings) -> bool:
+        """Whether one warm slot is made or renewed: in idle time, so that the next tick is not kept waiting. Not while scaling is off."""
+        busy = self._steps(decision) or self._slots(seen.observed, "draining")
+        return not busy and (self._job.force or bool(settings.values["scale-enabled"]))
 
     def _plan_healing(self, keys: store.Keys, seen: Seen) -> None:
         """What a failover of the database leaves to be done."""
         before, note = failover.from_text(keys.get(failover.KEY))
-        serving = [slot for state in ("active", "draining") for slot in self._slots(seen.observed, state)]
-        self._healing, words = failover.plan(before, seen.primary, serving)
-        self._said += [text for text in (note, words) if text]
+        # What is frozen has the same cut connection: it stays listed, and is renewed once somebody goes on with it.
+        up = [slot for state in ("active", "draining") for slot in self._slots(seen.observed, state)]
+        self._healing, words = failover.plan(before, seen.primary, up)
+        still = sorted({*self._healing.slots} & {*frozen(seen.observed)})
+        waits = f"Not renewed after the failover while it is frozen (lxc pause): slot {_list(still)}." if still else ""
+        self._said += [text for text in (note, words, waits) if text]
 
-    def _heal(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
+    def _heal(self, actor: Actor, seen: Seen, state: State, settings: LoadedSettings) -> None:
         """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
 
-        A slot that was put back, because requests outlived its drain, is tried again after as long as that drain took.
+        A slot that was put back, because requests outlived its drain, is tried again after as long as that drain took. No further one is
+        begun when no decision was made for UNDECIDED intervals: the next tick makes one, and goes on with the rest.
         """
-        left = self._healing.later - self._ports.now()
-        # A clock that was set back must not put it off for longer than was meant.
-        if not self._healing.slots or not self._seen or not self._seen.primary or 0 < left <= self._job.how.spec.drain_timeout:
-            return
-        _require_proxies(self._seen)
-        if self._renew(actor, self._healing.slots, state, settings) and self._healing.slots:
-            self._healing = dataclasses.replace(self._healing, later=self._ports.now() + self._job.how.spec.drain_timeout)
-            self._said.append(f"Not renewed after the failover, and tried again later: slot {', '.join(map(str, self._healing.slots))}.")
+        tried: list[int] = []
+        longest = UNDECIDED * float(settings.values["scale-check-interval"])
 
-    def _renew(self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings) -> bool:
+        def begins(slot: int, observed: t.Mapping[str, Instance]) -> bool:
+            late = self._ports.clock.now() - self._begun >= longest
+            if slot in frozen(observed) or (tried and late):
+                return False
+            tried.append(slot)
+            return True
+
+        _require_proxies(seen)
+        if not self._renew(actor, self._due(seen), state, settings, begins):
+            return
+        back = [slot for slot in tried if slot in self._healing.slots]
+        if back:
+            self._healing = self._healing.put_back(back, self._ports.now() + self._job.how.spec.drain_timeout)
+            self._said.append(f"Not renewed after the failover, and tried again later: slot {_list(back)}.")
+
+    def _renew(
+        self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings, begins: Begins = lambda _slot, _observed: True
+    ) -> bool:
         """Take slots out and start them anew, one after the other, until one fails; returns whether none did.
 
         A fleet of one gets a second instance meanwhile, where there may be one. It stays where the one that it stands in for is not back.
@@ -384,21 +506,24 @@ class Run:
             # What it did not come up with is what the only one that serves would be started with.
             return False
         self._said += [f"Slot {slot} serves while the only other one is renewed." for slot in standing_in]
-        if not self._one_by_one(actor, slots, told, lambda: self._record(state, settings)):
+        if not self._one_by_one(actor, slots, told, lambda: self._record(state, settings), begins):
             return False
         if standing_in and not {*slots} & {*self._slots(observe(self._lxd), "draining")}:
             actor.drain(standing_in, observe(self._lxd), self._job.how.keeps)
             self._until_gone(actor, {*standing_in})
         return True
 
-    def _one_by_one(self, actor: Actor, slots: t.Sequence[int], told: int, record: t.Callable[[], None]) -> bool:
+    def _one_by_one(self, actor: Actor, slots: t.Sequence[int], told: int, record: t.Callable[[], None], begins: Begins) -> bool:
         """Renew the slots; each is noted as done before the next one is begun. Returns whether nothing failed since ``told`` failures.
 
         It ends as well with a slot that is left draining: with the next one, nobody might be left to take requests. A restart by hand has
-        then failed for the others, whereas those that a failover left are renewed later.
+        then failed for the others, whereas those that a failover left are renewed later, and so is one that ``begins`` is against.
         """
         for done, slot in enumerate(slots, 1):
-            actor.drain([slot], observe(self._lxd), "start")
+            observed = observe(self._lxd)
+            if not begins(slot, observed):
+                continue
+            actor.drain([slot], observed, "start")
             left = self._until_gone(actor, {slot})
             record()
             if any(one.kind in FATAL for one in actor.failures[told:]):
@@ -423,8 +548,9 @@ class Run:
     def _spare(self, slots: t.Collection[int]) -> list[int]:
         """A slot to start before the only one that serves is taken out; none where others serve, or where there is no other to be had."""
         limit = self._job.how.spec.max_slots
-        now = fleet.slots(observe(self._lxd), limit)
-        if len(now["active"]) != 1 or now["active"][0] not in slots:
+        observed = observe(self._lxd)
+        now, serving = fleet.slots(observed, limit), self._serving(observed)
+        if len(serving) != 1 or serving[0] not in slots:
             return []
         others = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= limit)
         if not others:
@@ -458,7 +584,14 @@ class Run:
         return left
 
     def _renew_lock(self) -> None:
-        """Whoever is at work keeps the lock, however long that takes; written only when a third of its time has passed."""
+        """Whoever is at work keeps the lock, however long that takes; written only when a third of its time has passed.
+
+        Meanwhile no tick ends, so it shows that it lives as well.
+        """
+        if self._ports.clock.now() - self._shown >= float(self._settings.values["scale-check-interval"] if self._settings else 0):
+            self._shown = self._ports.clock.now()
+            with contextlib.suppress(OSError):
+                journal.alive(self._job.textfile, self._ports.now())
         if self._ports.clock.now() - self._renewed >= self._job.ttl / 3:
             self._take_lock()
 
@@ -549,12 +682,9 @@ class Run:
         for one in self._failures:
             if self._job.by_hand and one not in failures:
                 self._ports.warn(f"Slot {one.slot}: {one.reason}")
-        decision = self._tick.decision
-        rolls = self._job.refresh and self._seen is not None and bool(refresh.versions(self._seen.observed, self._job.how.spec))
-        planned = bool(decision.start or decision.drain or self._job.restart or rolls or self._healing.slots)
         result = {
-            "changed": planned if self._check else bool(did),
-            "decision": decision.as_dict(),
+            "changed": self._foreseen if self._check else bool(did),
+            "decision": self._tick.decision.as_dict(),
             "notes": self._notes(),
             "did": did,
             "failed": failed,
@@ -582,6 +712,14 @@ def _to_go(view: View, active: t.Collection[int], count: int) -> tuple[int, ...]
             f"(user.gb.protected): give a count of {len(active) - len(able)} or more, or unset the key."
         )
     return tuple(able[:count])
+
+
+def _list(slots: t.Iterable[int]) -> str:
+    return ", ".join(map(str, slots))
+
+
+#: how slots are renewed or rolled
+IN_TURN = "one after the other"
 
 
 def _require_proxies(seen: Seen) -> None:

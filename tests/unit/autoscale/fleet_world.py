@@ -152,9 +152,10 @@ class World:
             self._answer()
             if path == "instances":
                 return [self._view(one) for key, one in sorted(self.objects.items()) if key.startswith("instances/")], ""
-            if path not in self.objects:
+            known = path.removesuffix("/state")
+            if known not in self.objects:
                 raise ApiError(f"no {path}", status=404)
-            found = copy.deepcopy(self.objects[path])
+            found = copy.deepcopy(self.objects[known])
             return found, _etag(found)
 
     def get_text(self, path: str) -> str:
@@ -204,7 +205,11 @@ class World:
 
         def change() -> None:
             there = self.objects[f"instances/{name}"]
-            there["status"] = {"start": "Running", "stop": "Stopped"}[body["action"]]
+            if body["action"] == "start" and there["status"] != "Stopped":
+                raise ApiError("LXD refused: The instance is already running", status=400, reason="The instance is already running")
+            there["status"] = {"start": "Running", "stop": "Stopped", "unfreeze": "Running"}[body["action"]]
+            if body["action"] == "unfreeze":
+                return
             if body["action"] == "start":
                 self.ill -= self.stuck & {name}
                 there["last_used_at"] = datetime.datetime.fromtimestamp(self.time, datetime.UTC).isoformat()

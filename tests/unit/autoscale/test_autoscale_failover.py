@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import typing as t
 
+import jinja2
 import pytest
+import yaml
 from fleet_world import Killed, World, job, ports
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.failover import Healing, from_text, plan
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import UNDECIDED, run
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ScalingError
 
 BEFORE, AFTER = "postgres-1 4 2026-01-01T00:00:00+00:00", "postgres-2 5 2026-01-02T00:00:00+00:00"
@@ -108,6 +111,42 @@ def test_the_only_instance_is_renewed_while_another_serves() -> None:
     assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
 
 
+def test_a_slot_that_a_person_paused_is_passed_over_and_renewed_once_it_goes_on() -> None:
+    world = site(1, 2, 3)
+    world.objects["instances/botserver-2"]["status"] = "Frozen"
+    world.primary = AFTER
+    for _tick in range(2):
+        assert "while it is frozen (lxc pause): slot 2." in " ".join(go(world)["notes"])
+        world.sleep(30)
+    assert renewed(world) == ["botserver-1", "botserver-3"] and known(world) == {"primary": AFTER, "slots": [2]}
+    assert world.slots() == {"active Frozen": [2], "active Running": [1, 3]}
+    assert not any("botserver-2" in words for words in world.effects)
+    world.objects["instances/botserver-2"]["status"] = "Running"
+    go(world)
+    assert renewed(world) == ["botserver-1", "botserver-3", "botserver-2"] and known(world)["slots"] == []
+
+
+def test_one_that_is_paused_while_others_are_renewed_is_passed_over_too() -> None:
+    world = site(1, 2)
+    world.primary, took = AFTER, world.start
+
+    def start(method: str, path: str, body: t.Any = None, *, etag: str = "") -> str:
+        world.objects["instances/botserver-2"]["status"] = "Frozen"
+        return took(method, path, body, etag=etag)
+
+    world.start = start  # type: ignore[method-assign]
+    notes = " ".join(go(world)["notes"])
+    assert renewed(world) == ["botserver-1"] and known(world) == {"primary": AFTER, "slots": [2]} and "tried again later" not in notes
+
+
+def test_the_only_one_that_serves_beside_a_paused_one_is_renewed_while_another_serves() -> None:
+    world = site(1, 2)
+    world.objects["instances/botserver-2"]["status"] = "Frozen"
+    world.primary = AFTER
+    assert "Slot 3 serves while the only other one is renewed" in " ".join(go(world)["notes"])
+    assert world.slots() == {"active Frozen": [2], "active Running": [1], "warm Stopped": [3]}
+
+
 def test_where_there_may_be_one_only_it_is_said_that_visitors_wait() -> None:
     world = site(1)
     world.primary = AFTER
@@ -123,6 +162,24 @@ def test_check_mode_tells_and_does_nothing() -> None:
     assert result["changed"] is True
     assert "every slot is renewed" in " ".join(result["notes"])
     assert world.effects == []
+
+
+def test_check_mode_tells_as_well_what_is_put_off() -> None:
+    world = site(1, 2)
+    world.primary, world.in_flight = AFTER, {"botserver-1": 1}
+    go(world, drain_policy="abort")
+    for changes in (False, True):
+        assert go(world, check=True, drain_policy="abort")["changed"] is changes
+        assert go(world, drain_policy="abort")["changed"] is changes
+        world.sleep(31)
+
+
+def test_a_warm_slot_is_not_made_in_a_tick_in_which_another_slot_stands_in() -> None:
+    world = site(1)
+    world.primary = AFTER
+    on = {"scale-enabled": True}
+    assert go(world, settings=on, warm=1)["failed"] == {}
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
 
 
 @pytest.mark.parametrize("number", range(1, 24))
@@ -150,6 +207,17 @@ def test_what_is_renewed_by_hand_is_not_renewed_twice() -> None:
     world.primary = AFTER
     go(world, restart=[1])
     assert renewed(world) == ["botserver-1", "botserver-2"]
+
+
+def test_nor_is_what_a_refresh_made_anew() -> None:
+    world = site(1, 2)
+    world.fleet(4, **{"user.gb.protected": "true"})
+    world.primary, world.objects["projects/gb"]["config"]["user.gb.image.botserver"] = AFTER, "gb/botserver/v2"
+    go(world, refresh=True, wait=True, checkpoint=0)
+    assert world.slots() == {"active Running": [1, 3, 4]} and known(world) == {"primary": AFTER, "slots": [4]}
+    world.effects = []
+    go(world)
+    assert renewed(world) == ["botserver-4"]
 
 
 def test_what_a_restart_did_not_come_to_is_renewed_later() -> None:
@@ -202,6 +270,36 @@ def test_a_slot_that_was_put_back_is_not_drained_again_by_each_tick() -> None:
     world.sleep(20)
     go(world, drain_policy="abort")
     assert "stop-gate botserver-1" in world.effects and known(world)["slots"] == [1]
+
+
+def test_the_next_tick_decides_before_the_rest_is_renewed() -> None:
+    """The first one's requests take longer than the interval, and are put back; the others do not wait for it."""
+    world = site(1, 2, 3)
+    world.primary, world.in_flight = AFTER, {"botserver-1": 1}
+    slow: dict[str, t.Any] = {"drain_policy": "abort", "drain_timeout": 300}
+    go(world, **slow)
+    assert renewed(world) == [] and known(world) == {"primary": AFTER, "slots": [1, 2, 3], "back": [1], "later": world.time + 300}
+    world.sleep(30)
+    go(world, **slow)
+    assert renewed(world) == ["botserver-2", "botserver-3"] and known(world)["slots"] == [1]
+    world.sleep(300)
+    world.in_flight = {}
+    go(world, **slow)
+    assert renewed(world) == ["botserver-2", "botserver-3", "botserver-1"] and known(world) == {"primary": AFTER, "slots": []}
+
+
+def test_the_unit_lets_a_tick_work_as_long_as_it_rightly_may() -> None:
+    role = pathlib.Path(__file__).parents[3] / "roles" / "autoscaler"
+    assert "TimeoutStartSec={{ __autoscaler_longest }}" in (role / "templates" / "gb-autoscale.service.j2").read_text(encoding="utf-8")
+    longest = yaml.safe_load((role / "vars" / "main.yml").read_text(encoding="utf-8"))["__autoscaler_longest"]
+    given = {"gb_health_timeout": 120, "gb_drain_timeout": 300, "gb_settings": {"scale-check-interval": 30}}
+    renewal = 300 + 60 + 40 + 120
+    assert int(jinja2.Template(longest).render(given)) > 2 * 120 + UNDECIDED * 30 + 2 * renewal
+
+
+def test_what_an_earlier_version_put_off_stays_put_off() -> None:
+    healing, _note = from_text(json.dumps({"primary": AFTER, "slots": [1, 2], "later": 100.0}))
+    assert healing.due(50.0, 300.0) == [] and healing.due(100.0, 300.0) == [1, 2]
 
 
 def test_a_clock_that_was_set_back_puts_a_later_try_off_no_longer() -> None:

@@ -64,6 +64,35 @@ def test_a_warm_slot_of_the_image_is_taken_and_a_protected_one_stays() -> None:
     assert images(world) == {"botserver-2": "v0", "botserver-4": "v1"}
 
 
+def test_what_a_person_paused_stays_and_keeps_nobody_from_being_rolled() -> None:
+    world = old_fleet(1)
+    world.fleet(2, status="Frozen", **{"user.gb.image": "v0"})
+    result = roll(world)
+    assert images(world) == {"botserver-2": "v0", "botserver-3": "v1"} and world.slots()["active Frozen"] == [2]
+    words = "Slot 2 is frozen (lxc pause) and stays of its older image: unfreeze it and refresh again."
+    assert words in result["notes"] and words in result["decision"]["reason"]
+    again = roll(world)
+    assert again["changed"] is False and again["decision"]["reason"] == f"every other slot is of the current image. {words}"
+    world.objects["instances/botserver-2"]["status"] = "Running"
+    roll(world)
+    assert sorted(images(world).values()) == ["v1", "v1"]
+
+
+def test_one_that_a_person_pauses_while_its_successor_is_watched_stays() -> None:
+    world = old_fleet(1, 2)
+    sleep = world.sleep
+
+    def later(seconds: float) -> None:
+        sleep(seconds)
+        if "instances/botserver-3" in world.objects:
+            world.objects["instances/botserver-1"]["status"] = "Frozen"
+
+    world.sleep = later  # type: ignore[method-assign]
+    assert "Slot 1 is frozen" in " ".join(roll(world)["notes"])
+    assert images(world)["botserver-1"] == "v0" and world.slots()["active Frozen"] == [1]
+    assert world.config("projects/gb")["user.gb.image.botserver"] == "gb/botserver/v1"
+
+
 def test_an_image_that_does_not_come_up_costs_nobody_his_place_and_the_one_before_is_started_again() -> None:
     world = old_fleet(1, 2)
     world.ill = {"botserver-3"}
@@ -118,6 +147,13 @@ def test_where_too_few_are_healthy_or_there_is_no_room_nobody_goes() -> None:
     with pytest.raises(ScalingError, match="there is no free slot for what shall take its place"):
         roll(full)
     assert full.slots() == {"active Running": [1, 2, 3, 4]}
+
+
+def test_a_slot_that_stays_for_want_of_room_is_none_that_could_not_be_started() -> None:
+    world = old_fleet(1, 2, 3, 4)
+    with pytest.raises(ScalingError, match=r"^Slot 1 could not be taken in: there is no free slot .* raise scale-max-instances"):
+        roll(world)
+    assert world.remembered()["history"]["stuck"] == {}
 
 
 def test_where_requests_outlive_a_drain_that_is_put_back_the_next_one_is_not_begun() -> None:

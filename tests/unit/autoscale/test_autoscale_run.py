@@ -59,6 +59,41 @@ def test_check_mode_says_the_same_and_changes_nothing() -> None:
     assert said["decision"] == go(twin)["decision"] and said["changed"]
 
 
+def put_away(world: World, gate_closed: float, deadline: float) -> None:
+    """Slot 2 drains, and is kept warm when that is over."""
+    marks = {"user.gb.drain-deadline": str(START + deadline), "user.gb.gate-closed": str(START + gate_closed), "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **marks)
+    world.closed, world.in_flight = {"botserver-2"}, {"botserver-1": 0, "botserver-2": 0}
+
+
+@pytest.mark.parametrize(
+    ("arrange", "more", "changes"),
+    [
+        (lambda world: put_away(world, -100, 100), {}, True),
+        (lambda world: put_away(world, -1, 100), {}, False),
+        (lambda world: put_away(world, -1, 20), {"count": 1, "wait": True}, True),
+        (lambda world: None, {"warm": 1}, True),
+        (lambda world: None, {"warm": 1, "settings": {"scale-enabled": False}}, False),
+        (lambda world: put_away(world, -1, 100), {"warm": 1}, False),
+        (lambda world: world.fleet(2, state="failed"), {}, True),
+        (lambda world: world.fleet(2, state="failed", status="Stopped"), {}, False),
+        (lambda world: world.fleet(2, status="Frozen"), {"refresh": True}, False),
+    ],
+    ids=[
+        "a drain is over", "a drain goes on", "a drain is waited for", "a slot to keep warm", "scaling is off", "a drain comes before that",
+        "failed and running", "failed and stopped", "frozen",
+    ],
+)  # fmt: skip
+def test_check_mode_says_whether_the_run_after_it_changes_anything(
+    arrange: t.Callable[[World], None], more: dict[str, t.Any], changes: bool
+) -> None:
+    world = World()
+    world.fleet(1)
+    arrange(world)
+    assert go(world, check=True, **more)["changed"] is changes and world.effects == []
+    assert go(world, **more)["changed"] is changes
+
+
 def test_a_run_with_nothing_to_do_writes_its_lock_and_its_memory_only() -> None:
     world = World()
     world.fleet(1)
@@ -346,9 +381,23 @@ def test_requests_that_outlived_an_earlier_drain_do_not_keep_a_slot_from_standin
 def test_nobody_stands_in_where_the_one_that_serves_is_not_restarted() -> None:
     world = World()
     world.fleet(1)
-    world.fleet(2, state="failed", status="Stopped")
+    world.fleet(2, state="draining", **{"user.gb.drain-deadline": str(START + 20), "user.gb.drain-then": "start"})
     go(world, restart=[2])
     assert world.slots() == {"active Running": [1, 2]}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("slot", [2, 3, 7], ids=["warm", "failed", "not there"])
+def test_a_restart_of_what_does_not_run_is_refused(slot: int, check: bool) -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="warm", status="Stopped")
+    world.fleet(3, state="failed", status="Stopped")
+    world.fleet(4, state="draining", **{"user.gb.drain-deadline": str(START + 20)})
+    before = world.slots()
+    with pytest.raises(InvalidInput, match=rf"^Slot {slot} cannot be restarted, .* Slots that can be are 1, 4; name only those"):
+        go(world, restart=[1, slot], check=check)
+    assert world.slots() == before and "user.gb.lock" not in world.objects.get("profiles/gb-autoscale", {"config": {}})["config"]
 
 
 def test_a_restart_ends_with_the_first_that_does_not_come_back() -> None:
@@ -408,6 +457,30 @@ def test_a_frozen_instance_is_neither_started_nor_made_anew() -> None:
     assert world.slots() == {"active Running": [1, 3], "active Frozen": [2], "warm Stopped": [4]}
 
 
+def test_a_restart_by_hand_unfreezes_and_drains_what_a_person_paused() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, status="Frozen")
+    go(world, restart=[2])
+    own = [words for words in world.effects if "botserver-2" in words and words.split()[0] in ("unfreeze", "stop-gate", "stop", "start")]
+    assert own == ["unfreeze botserver-2", "stop-gate botserver-2", "stop botserver-2", "start botserver-2"]
+    assert world.slots() == {"active Running": [1, 2]}
+
+
+def test_by_hand_to_a_size_what_a_person_paused_does_not_count_and_is_left_alone() -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, status="Frozen")
+    held = go(world, count=1, wait=True)
+    assert held["changed"] is False and "slot 2 is frozen (lxc pause), does not count and is left alone" in held["decision"]["reason"]
+    assert go(world, count=2, wait=True)["decision"]["start"] == [3]
+    go(world, count=1, wait=True)
+    assert world.slots() == {"active Running": [1], "active Frozen": [2], "warm Stopped": [3]}
+    held_by = r"3 more instances are wanted, but only 2 of 4 slots .*held: \{'frozen': \[2\]\}.* go on with frozen"
+    with pytest.raises(InvalidInput, match=held_by):
+        go(world, count=4)
+
+
 def test_a_host_that_is_too_full_says_so_and_the_others_go_on() -> None:
     world = World()
     world.fleet(1)
@@ -465,6 +538,24 @@ def test_a_restart_does_not_go_on_while_a_slot_is_left_draining() -> None:
     go(world, restart=[2], drain_policy="keep")
     assert [words for words in world.effects if words.startswith("start ")] == ["start botserver-1", "start botserver-2"]
     assert world.slots() == {"active Running": [1, 2]}
+
+
+def test_what_was_just_renewed_has_its_patience_anew() -> None:
+    world, patient = World(), {"heal_patience": 300}
+    world.fleet(1, 2)
+    world.ill, world.in_flight = {"botserver-2"}, {"botserver-1": 0, "botserver-2": 0}
+    for _tick in range(4):
+        go(world, options=patient)
+        world.sleep(60)
+    assert world.remembered()["history"]["unhealthy"] == {"2": START}
+    world.stuck = {"botserver-2"}
+    go(world, restart=[2], options=patient)
+    assert world.remembered()["history"]["unhealthy"] == {}
+    # It falls ill again before the next tick sees that it was well.
+    world.ill, begun = {"botserver-2"}, world.time
+    while not (step := go(world, options=patient)["decision"])["replace"]:
+        world.sleep(30)
+    assert step["time"] - begun >= 300
 
 
 def test_who_stands_in_stays_until_the_other_one_is_back() -> None:
@@ -557,6 +648,52 @@ def test_nobody_waits_for_nothing(more: dict[str, t.Any]) -> None:
     assert world.time == moment
 
 
+def ticked(metrics: pathlib.Path) -> float:
+    """When the metrics say that a tick was last at work."""
+    (found,) = [
+        value for name, _labels, value in samples(metrics.read_text(encoding="utf-8")) if name.endswith("last_tick_timestamp_seconds")
+    ]
+    return found
+
+
+@pytest.mark.parametrize(("seconds", "lives"), [(200, True), (100_000, False)], ids=["a run's lock", "one that reaches further"])
+def test_a_tick_beside_another_run_is_a_sign_of_life(tmp_path: pathlib.Path, seconds: float, lives: bool) -> None:
+    log, metrics = tmp_path / "decisions.jsonl", tmp_path / "gb.prom"
+    files: dict[str, t.Any] = {"decision_log": str(log), "textfile": str(metrics), "skip_locked": True}
+    world = World()
+    world.fleet(1)
+    go(world, **files)
+    before, moment = metrics.read_text(encoding="utf-8"), world.time
+    world.sleep(30)
+    lock_of(world, seconds=seconds)
+    assert "skipped_reason" in go(world, **files)
+    assert ticked(metrics) == (world.time if lives else moment)
+    others = [re.sub(r"(last_tick_timestamp_seconds.*) \S+", r"\1", text) for text in (before, metrics.read_text(encoding="utf-8"))]
+    assert others[0] == others[1]
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == (2 if lives else 1)
+    if lives:
+        assert (lines[1]["action"], lines[1]["alert"], lines[1]["errors"], lines[1]["time"]) == ("hold", False, {}, world.time)
+        assert "ops/7" in lines[1]["notes"][0]
+
+
+def test_a_run_that_works_for_long_is_a_sign_of_life(tmp_path: pathlib.Path) -> None:
+    metrics = tmp_path / "gb.prom"
+    world = World()
+    world.fleet(1, 2)
+    go(world, textfile=str(metrics))
+    world.in_flight, sleep = {"botserver-2": 1}, world.sleep
+
+    def later(seconds: float) -> None:
+        assert world.time - ticked(metrics) <= 32
+        sleep(seconds)
+
+    world.sleep = later  # type: ignore[method-assign]
+    moment = world.time
+    go(world, count=1, wait=True, drain_timeout=200, textfile=str(metrics))
+    assert world.time - moment >= 200
+
+
 def test_a_lock_that_a_person_wrote_is_not_waited_for() -> None:
     world = busy()
     moment = world.time
@@ -569,7 +706,7 @@ def test_a_lock_that_a_person_wrote_is_not_waited_for() -> None:
 def test_a_mistake_of_our_own_keeps_nobody_else_away() -> None:
     world = World()
     with pytest.raises(TypeError):
-        go(world, restart=["two"])
+        go(world, count="two")
     assert "user.gb.lock" not in world.config()
 
 
@@ -603,6 +740,18 @@ def test_warm_slots_are_made_and_renewed_one_in_an_idle_tick() -> None:
     go(world, warm=2)
     assert world.config("instances/botserver-2")["user.gb.image"] == "v1"
     assert go(world, warm=2)["changed"] is False
+
+
+def test_no_warm_slot_is_made_while_scaling_is_switched_off() -> None:
+    world, off = World(), {"scale-enabled": False}
+    world.fleet(1)
+    world.fleet(2, state="warm", status="Stopped", **{"user.gb.image": "v0"})
+    before = world.slots()
+    for count in (None, 1):
+        assert go(world, warm=2, settings=off, count=count)["changed"] is False
+    assert world.slots() == before and world.config("instances/botserver-2")["user.gb.image"] == "v0"
+    go(world, warm=2, settings=off, force=True)
+    assert world.slots()["warm Stopped"] == [2, 3]
 
 
 #: what a file may hold that no tick can go by, and what is said of it
