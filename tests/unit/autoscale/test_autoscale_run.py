@@ -250,13 +250,27 @@ def test_nor_does_one_that_is_closed_and_answers_as_healthy(policy: str, after: 
     world = World()
     world.fleet(1, 2)
     world.in_flight, world.ajar = {"botserver-1": 0, "botserver-2": 0}, {"botserver-2"}
-    for again in range(2):
+    for again in range(3):
         go(world, drain_policy=policy, count=None if again else 1)
         assert world.slots() == {"active Running": [1], "draining Running": [2]}
         world.sleep(18)
     notes = [note for note in go(world, drain_policy=policy)["notes"] if note.startswith("Slot 2")]
     assert world.slots() == after and ("botserver-2" in world.closed) == (policy == "keep")
     assert len(notes) == 1 and "could not be closed until its deadline (it answers as healthy all the same)" in notes[0]
+
+
+def test_one_whose_host_was_restarted_long_after_its_deadline_is_closed_before_it_is_stopped() -> None:
+    """Its gate is open again, and it takes requests: nobody has tried to close it since."""
+    world = World()
+    world.fleet(1)
+    past = {"user.gb.drain-deadline": f"{START - 100:.0f}", "user.gb.gate-closed": f"{START - 200:.0f}", "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **past)
+    world.in_flight = {"botserver-1": 0, "botserver-2": 5}
+    assert not [note for note in go(world)["notes"] if note.startswith("Slot 2")]
+    assert world.slots() == {"active Running": [1], "draining Running": [2]} and world.closed == {"botserver-2"}
+    world.sleep(18)
+    go(world)
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
 
 
 def test_a_restart_whose_gate_could_not_be_closed_is_finished_when_its_deadline_is_over() -> None:
