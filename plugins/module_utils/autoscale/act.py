@@ -263,7 +263,8 @@ class Actor:
             wanted = fleet.plan_fleet(spec, [slot], fleet.Look(observe(self._lxd), now=self._now()), "failed")
         except Refused:
             return  # a foreign instance of that name, which is left alone
-        if not self._run(wanted, "stop", force=True):
+        # Of one that could not even be created there is nothing to mark.
+        if wanted.actions and not self._run(wanted, "stop", force=True):
             self.aside.add(slot)
 
     # --- in --------------------------------------------------------------------------------------------------------

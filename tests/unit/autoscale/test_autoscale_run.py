@@ -404,6 +404,18 @@ def test_a_slot_whose_name_somebody_else_has_keeps_no_other_from_being_started()
     assert world.objects["instances/botserver-2"] == before
 
 
+def test_nor_does_one_whose_instance_cannot_be_created() -> None:
+    world = World()
+    world.fleet(1)
+    world.refuse = {"post instances/botserver-2": "its address is in use"}
+    settings = {"scale-min-instances": 2}
+    with pytest.raises(ScalingError, match=r"Slot 2 did not come up and could not be set aside either\..* Why: .*in use"):
+        go(world, settings=settings)
+    assert world.remembered()["history"]["stuck"] == {"2": START}
+    go(world, settings=settings)
+    assert world.slots() == {"active Running": [1, 3]}
+
+
 def test_nor_from_being_kept_warm() -> None:
     world = World()
     world.fleet(1)
