@@ -13,6 +13,7 @@ import dataclasses
 import math
 import os
 import re
+import selectors
 import signal
 import socket
 import ssl
@@ -39,11 +40,13 @@ SECRETS = ("token", "username", "password")
 GRACE, IN_INSTANCE = 1.0, 12.0
 #: bytes of what a command prints that are read, and of its errors
 MOST, MOST_ERRORS = 65536, 4096
-#: runs a command, ends with its code, and lets no more through than is read. Who prints on gets SIGPIPE, as in any pipe; the rest of the
-#: errors is dropped. 3 is where the output goes, 4 takes the code, and 5 leads the output past the errors.
+#: codes that a shell has for no such program, for one that cannot be run, and, with the signal added, for one that a signal ended
+NO_PROGRAM, NOT_RUN, BY_SIGNAL = 127, 126, 128
+#: runs a command in an instance, ends with its code, and lets no more through than is read. Who prints on gets SIGPIPE, as in any pipe;
+#: the rest of the errors is dropped. 3 is where the output goes, 4 takes the code, and 5 leads the output past the errors.
 BOUNDED = f"""exec 3>&1
 code=$({{
-    {{ {{ env "$@" 3>&- 4>&- 5>&-; echo $? >&4; }} 2>&1 >&5 | {{ head -c {MOST_ERRORS} >&2; cat >/dev/null; }}; }} 5>&1 |
+    {{ {{ (exec "$@") 3>&- 4>&- 5>&-; echo $? >&4; }} 2>&1 >&5 | {{ head -c {MOST_ERRORS} >&2; cat >/dev/null; }}; }} 5>&1 |
         head -c {MOST + 1} >&3
 }} 4>&1)
 exit "$code"
@@ -271,18 +274,16 @@ def _encoded(command: t.Sequence[str]) -> bytes:
 def _command(lxd: Connection, options: Options, timeout: float, now: float) -> Reading:
     argv, instance = [str(word) for word in options["argv"]], str(options.get("instance") or "")
     what = f"{argv[0]} in {instance}" if instance else argv[0]
-    bounded = ["sh", "-c", BOUNDED, "sh", *argv]
     try:
         if instance:
             # The time limit is kept in the instance, where the command would otherwise go on.
+            bounded = ["sh", "-c", BOUNDED, "sh", *argv]
             code, out, err = lxd.execute(instance, ["timeout", "-k", "1", f"{timeout:g}", *bounded], timeout=timeout + 10)
         else:
             environment = {str(key): str(value) for key, value in (options.get("environment") or {}).items()}
-            code, out, err = _here(bounded, environment, timeout)
+            code, out, err = _here(argv, environment, timeout)
     except subprocess.TimeoutExpired as error:
         raise Unknown(f"{what} did not end within {timeout:g} s") from error
-    except OSError as error:
-        raise Unknown(f"{what} cannot be run: {error.strerror or error}") from error
     except ScalingError as error:
         raise Unknown(str(error)) from error
     for broken, why in (
@@ -305,16 +306,51 @@ def _one_number(what: str, out: str) -> float:
 
 
 def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> tuple[int, str, str]:
-    """In a session of its own: what a probe that hangs has started ends with it, instead of being left behind tick after tick."""
+    """The code that a command ends with, as a shell has it, its output and its errors, as far as they are read.
+
+    In a session of its own: what a probe that hangs has started ends with it, instead of being left behind tick after tick. What it is
+    looked up in is the PATH of its own environment.
+
+    :raises subprocess.TimeoutExpired: it, or who has its output, did not end in time
+    """
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
-    given = {**os.environ, **environment}
-    with subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+    given, until = {**os.environ, **environment}, time.monotonic() + timeout
+    try:
+        process = subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True)
+    except OSError as error:
+        return NO_PROGRAM if isinstance(error, FileNotFoundError) else NOT_RUN, "", error.strerror or str(error)
+    with process:
         try:
-            out, err = (said.decode(errors="replace") for said in process.communicate(timeout=timeout))
+            out, err = _heard(process, until)
+            if len(out) > MOST:
+                os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait(max(until - time.monotonic(), 0.001))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    return process.returncode, out, err
+    return code if code >= 0 else BY_SIGNAL - code, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def _heard(process: subprocess.Popen[bytes], until: float) -> tuple[bytes, bytes]:
+    """What a process prints and its errors, until all who could print have closed both, or it has printed more than is read.
+
+    :raises subprocess.TimeoutExpired: that was not so ``until`` then, on the monotonic clock
+    """
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as streams:
+        for stream, said, most in ((process.stdout, out, MOST + 1), (process.stderr, err, MOST_ERRORS)):
+            streams.register(t.cast("t.IO[bytes]", stream), selectors.EVENT_READ, (said, most))
+        while streams.get_map() and len(out) <= MOST:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(process.args, left)
+            for key, _events in streams.select(left):
+                said, most = key.data
+                part = os.read(key.fd, MOST)
+                said += part[: most - len(said)]
+                if not part:
+                    streams.unregister(key.fileobj)
+    return bytes(out), bytes(err)
 
 
 # --- a Prometheus query --------------------------------------------------------------------------------------------

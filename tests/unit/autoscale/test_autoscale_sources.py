@@ -186,16 +186,56 @@ def test_a_command_that_prints_without_end_is_not_heard_to_the_end(
 
 
 def test_no_more_of_it_is_held_than_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    held, communicate = [], subprocess.Popen.communicate
+    held, heard = [], sources._heard
 
-    def weighed(process: t.Any, *_args: t.Any, **more: t.Any) -> tuple[bytes, bytes]:
-        held.append(communicate(process, **more))
+    def weighed(process: t.Any, until: float) -> tuple[bytes, bytes]:
+        held.append(heard(process, until))
         return held[-1]
 
-    monkeypatch.setattr(subprocess.Popen, "communicate", weighed)
+    monkeypatch.setattr(sources, "_heard", weighed)
     read({"command": {"argv": ["yes"]}})
     read({"command": {"argv": ["sh", "-c", "yes | head -c 200000 >&2"]}})
     assert [(len(out), len(err)) for out, err in held] == [(65537, 0), (0, 4096)]
+
+
+def program(path: pathlib.Path, text: str) -> str:
+    """A shell script that may be run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_command_is_looked_up_in_the_path_of_its_own_environment(tmp_path: pathlib.Path) -> None:
+    program(tmp_path / "bin/depth", "echo 6")
+    alone = {"PATH": f"{tmp_path}/bin"}
+    assert read({"command": {"argv": ["depth"], "environment": alone}}) == (6.0, "")
+    assert read({"command": {"argv": ["/usr/bin/printf", "5"], "environment": alone}}) == (5.0, "")
+    value, said = read({"command": {"argv": ["printf", "5"], "environment": alone}})
+    assert value is None and said == "the command: printf ended with 127: No such file or directory"
+
+
+@pytest.mark.parametrize("instance", [None, "redis-1"], ids=["here", "in an instance"])
+def test_a_command_is_what_it_is_called_whatever_that_looks_like(tmp_path: pathlib.Path, instance: str | None) -> None:
+    argv = [program(tmp_path / "a=b/depth", "echo 6")]
+    assert read({"command": {"argv": argv, "instance": instance}}, Here()) == (6.0, "")
+    value, said = read({"command": {"argv": ["A=b", "printf", "5"], "instance": instance}}, Here())
+    assert value is None and "ended with 127: " in said
+    value, said = read({"command": {"argv": ["-i", "printf", "5"], "instance": instance}}, Here())
+    assert value is None and "the command: -i" in said and "ended with " in said
+
+
+def test_a_file_that_is_no_program_and_one_that_a_signal_ends(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "text").write_text("5", encoding="utf-8")
+    assert read({"command": {"argv": [str(tmp_path / "text")]}})[1].endswith("text ended with 126: Permission denied")
+    assert "sh ended with 143: " in read({"command": {"argv": ["sh", "-c", "echo 5; kill -TERM $$"]}})[1]
+
+
+def test_who_has_closed_its_output_is_waited_for_no_longer_than_its_time() -> None:
+    assert read({"command": {"argv": ["sh", "-c", "echo 5; exec >&- 2>&-; sleep 0.2"]}}) == (5.0, "")
+    begun = time.monotonic()
+    assert "did not end within 0.5 s" in read({"command": {"argv": ["sh", "-c", "echo 5; exec >&- 2>&-; sleep 30"]}, "timeout": 0.5})[1]
+    assert time.monotonic() - begun < 5
 
 
 class Instance:
