@@ -135,14 +135,24 @@ def _user_info(url: str) -> str:
     return inside + at
 
 
-def _without_secrets(text: str, source: Options) -> str:
-    """The text without what the source is logged in with, also where it is not in a URL."""
-    options: Options = source[_kind(source)]
-    environment = (str(value) for value in (options.get("environment") or {}).values())
-    secrets = {_plain(options, "password"), _plain(options, "token"), *(value for value in environment if len(value) >= SECRET_LENGTH)}
+def _without_secrets(text: str, options: Options) -> str:
+    """The text without what a source of these options is logged in with, also where it is not in a URL.
+
+    It has to be whole: of a secret that is cut off nothing is found but what the end of the text has of it.
+    """
+    environment = options.get("environment") or {}
+    values = (_plain(environment, name) for name in environment)
+    secrets = {_plain(options, "password"), _plain(options, "token"), *(value for value in values if len(value) >= SECRET_LENGTH)}
     for secret in sorted(secrets - {""}, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return _hidden(text, str(options.get("url") or ""))
+        text = _without_begin(text.replace(secret, "***"), secret)
+    return _hidden(text, _plain(options, "url"))
+
+
+def _without_begin(text: str, secret: str) -> str:
+    """The text without the beginning of a secret that it ends with, where it was cut off within."""
+    lengths = range(min(len(secret), len(text)), SECRET_LENGTH - 1, -1)
+    cut = next((length for length in lengths if text.endswith(secret[:length])), 0)
+    return f"{text[:-cut]}***" if cut else text
 
 
 def _plain(options: Options, name: str) -> str:
@@ -213,10 +223,10 @@ def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
         if number(found.value) is None:
             raise Unknown(f"its value is {found.value!r}, which is no number from 0 up")
     except Unknown as error:
-        return _unknown(source, str(error))
+        return _unknown(source, _without_secrets(str(error), source[kind]))
     except Exception as error:
         # One source must not end the tick, whatever it raises: a wrong path, a host that is no name, a mistake of our own.
-        return _unknown(source, _without_secrets(f"{type(error).__name__}: {error}", source))
+        return _unknown(source, _without_secrets(f"{type(error).__name__}: {error}", source[kind]))
     return {"name": str(source["name"]), "value": found.value, "time": found.time, "why": ""}
 
 
@@ -238,7 +248,7 @@ def _redis(_lxd: Connection, options: Options, timeout: float, now: float) -> Re
     try:
         with socket.create_connection((host, int(port)), timeout=timeout) as plain:
             connection = _encrypted(plain, options, host) if options.get("tls") else plain
-            return Reading(_ask(connection, commands, deadline), now)
+            return Reading(_ask(connection, commands, options, deadline), now)
     except OSError as error:
         raise Unknown(f"Redis at {where} gave no answer within {timeout:g} s ({error})") from error
 
@@ -248,7 +258,7 @@ def _encrypted(plain: socket.socket, options: Options, host: str) -> socket.sock
     return context.wrap_socket(plain, server_hostname=host)
 
 
-def _ask(connection: socket.socket, commands: t.Sequence[t.Sequence[str]], deadline: float) -> float:
+def _ask(connection: socket.socket, commands: t.Sequence[t.Sequence[str]], options: Options, deadline: float) -> float:
     """Send all commands at once, as Redis allows, and return the integer that the last one answers."""
     with connection.makefile("rb") as answers:
         connection.sendall(b"".join(_encoded(command) for command in commands))
@@ -257,9 +267,10 @@ def _ask(connection: socket.socket, commands: t.Sequence[t.Sequence[str]], deadl
             connection.settimeout(max(deadline - time.monotonic(), 0.001))
             answer = answers.readline(65536).strip()
             if not answer or answer.startswith(b"-"):
-                raise Unknown(f"Redis refused {command[0]}: {answer[1:200].decode(errors='replace') or 'it closed the connection'}")
+                said = _without_secrets(answer[1:].decode(errors="replace"), options)
+                raise Unknown(f"Redis refused {command[0]}: {said[:200] or 'it closed the connection'}")
     if not answer.startswith(b":") or not answer[1:].isdigit():
-        raise Unknown(f"Redis answered {answer[:80]!r}, which is no length")
+        raise Unknown(f"Redis answered {_without_secrets(answer.decode(errors='replace'), options)[:80]!r}, which is no length")
     return float(answer[1:])
 
 
@@ -289,20 +300,20 @@ def _command(lxd: Connection, options: Options, timeout: float, now: float) -> R
     for broken, why in (
         (len(out) > MOST, f"prints more than a number: over {MOST} bytes"),
         (instance and code in (124, 137), f"did not end within {timeout:g} s"),
-        (code != 0, f"ended with {code}: {err.strip()[:200]}"),
+        (code != 0, f"ended with {code}: {_without_secrets(err.strip(), options)[:200]}"),
     ):
         if broken:
             raise Unknown(f"{what} {why}")
-    return Reading(_one_number(what, out), now)
+    return Reading(_one_number(what, out, options), now)
 
 
-def _one_number(what: str, out: str) -> float:
+def _one_number(what: str, out: str, options: Options) -> float:
     """NaN where it is none or several; the digits of a number are not grouped, as Python would have it."""
     words = out.split()
     try:
         return float(words[0].replace("_", "?")) if len(words) == 1 else math.nan
     except ValueError:
-        raise Unknown(f"{what} printed {out.strip()[:80]!r} and not one number") from None
+        raise Unknown(f"{what} printed {_without_secrets(out.strip(), options)[:80]!r} and not one number") from None
 
 
 def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> tuple[int, str, str]:
@@ -370,7 +381,8 @@ def _prometheus(_lxd: Connection, options: Options, timeout: float, now: float) 
         raise Unknown(_unquotable(error, url) or _hidden(str(error), url)) from error
     try:
         if answer.get("warnings"):
-            raise Unknown(f"Prometheus warns that its answer may not be whole: {_hidden(str(answer['warnings'][0])[:200], url)}")
+            warning = _without_secrets(str(answer["warnings"][0]), options)
+            raise Unknown(f"Prometheus warns that its answer may not be whole: {warning[:200]}")
         return _sample(answer["data"])
     except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
         raise Unknown(f"{_hidden(url, url)} answered something else than an instant query's result") from error

@@ -427,6 +427,48 @@ def test_what_is_raised_is_told_without_secrets() -> None:
     assert read(source, Broken()) == (None, "the command: TypeError: it was given *** and 3 for http://***@queue/x")
 
 
+SECRET = "hunter22-" + "swordfish" * 90
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ('set -x; : probe --token "$KEY"; exit 3', "sh ended with 3: + : probe --token ***"),
+        # Words that are cut off within it, by what is shown of them.
+        ('printf "%0190d" 0 >&2; echo "$KEY" >&2; exit 3', "0***"),
+        ('printf "%070d" 0; echo "$KEY"', "0***' and not one number"),
+        ('echo "of $KEY"; exit 0', "which is no number from 0 up"),
+        # And by what is read of them.
+        ('for each in $(seq 100); do printf "%s" "$KEY" >&2; done; exit 3', "ended with 3: " + "***\n" * 4 + "***"),
+    ],
+)
+def test_a_command_may_speak_of_its_secret(script: str, said: str) -> None:
+    why = read({"command": {"argv": ["sh", "-c", script], "environment": {"KEY": f"{SECRET}\n"}}})[1]
+    assert said in why and "hunter" not in why and "fish" not in why
+
+
+@pytest.mark.parametrize("answer", ["-ERR {}{}", "+{}{}"])
+def test_a_redis_may_speak_of_its_secret(answer: str) -> None:
+    for before in (1, 70, 190):
+        with served(redis([b"+OK\r\n", answer.format("x" * before, SECRET).encode() + b"\r\n"], [])) as port:
+            why = read({"redis_list": {"port": port, "list": "jobs", "password": SECRET}})[1]
+        assert "hunter" not in why and "fish" not in why
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (result("scalar", [NOW, "12"]) | {"warnings": ["x" * 190 + SECRET]}, 200),
+        ({"error": f"bad token {SECRET}"}, 400),
+        ({"error": "x" * 370 + SECRET}, 400),
+    ],
+)
+def test_a_prometheus_may_speak_of_its_secret(answer: t.Any, status: int) -> None:
+    with served(prometheus(answer, [], status)) as port:
+        why = read({"prometheus": {"url": f"http://127.0.0.1:{port}", "query": "x", "token": SECRET}})[1]
+    assert "hunter" not in why and "fish" not in why and "***" in why
+
+
 def test_all_are_asked_at_once() -> None:
     slow = [{**python("import time; time.sleep(0.6); print(1)"), "name": f"q{number}"} for number in range(4)]
     begun = time.monotonic()
