@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import statistics
+import sys
 import typing as t
 
 Mapping = t.Mapping[str, t.Any]
@@ -282,8 +283,8 @@ def label(metric: str) -> str:
 
 
 def number(value: t.Any) -> float | None:
-    """A finite number, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    """A finite number, or None for anything else, such as one with more digits than a float has room for."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         return None
     return float(value)
 

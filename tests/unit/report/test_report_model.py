@@ -56,6 +56,14 @@ def test_a_torn_line_is_counted_and_stops_nothing(torn: str) -> None:
     assert "1 line of the log could not be read" in said(report)
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), True, "5"])
+def test_what_is_no_number_is_left_out_and_ends_nothing(value: t.Any) -> None:
+    assert model.number(value) is None
+    report = built(line(NOW, took_seconds=value, metrics={"cpu": {"value": value, "threshold": 70.0}}))
+    assert report.last is not None
+    assert (report.last.took, report.last.metrics["cpu"].value, report.unreadable) == (None, None, 0)
+
+
 def test_a_clock_that_is_a_little_ahead_is_none_that_is_wrong() -> None:
     report = built(line(NOW + 2))
     assert (said(report), len(report.ticks)) == ("", 1)
