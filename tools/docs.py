@@ -152,6 +152,7 @@ def caddy_page(environment: jinja2.Environment) -> str:
         paths=site_limits.PATHS,
         policies=policies.POLICY_HELP,
         harmless=site_routes.HARMLESS,
+        body_headers=site_routes.BODY,
         same_slot=site_routes.SAME_SLOT,
     )
 

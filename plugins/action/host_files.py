@@ -25,7 +25,7 @@ Json = dict[str, t.Any]
 SOURCES = ("content", "src", "template")
 #: where units are that an administrator has
 UNITS = "/etc/systemd/system/"
-SHOWN = ("ActiveState", "NeedDaemonReload", "StateChangeTimestamp")
+SHOWN = ("ActiveState", "NeedDaemonReload", "StateChangeTimestamp", "FragmentPath")
 STAMP = "%a %Y-%m-%d %H:%M:%S.%f UTC"
 FILE = {
     "dest": {"type": "path", "required": True},
@@ -67,19 +67,30 @@ def states(found: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, State]:
 def unread(said: str, there: t.Mapping[str, State]) -> list[str]:
     """The files that a unit which is active has not read, because it was started or reloaded before they were placed.
 
+    Where systemd has not read the unit itself, those that are units, or if none is, the unit's own file with the others.
+
     :param said: what ``systemctl show`` prints of the properties SHOWN, times in microseconds
     """
     known = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
     if known.get("ActiveState") != "active":
         return []
     files = {path: state for path, state in there.items() if state.checksum is not None}
+    own: set[str] = set()
     if known.get("NeedDaemonReload") == "yes":
-        return sorted(path for path in files if path.startswith(UNITS)) or sorted(files)
+        units = sorted(path for path in files if path.startswith(UNITS))
+        if units:
+            return units
+        own = {known.get("FragmentPath", "")} - {""}
+    return sorted({*_placed_since(known, files), *own})
+
+
+def _placed_since(known: t.Mapping[str, str], files: t.Mapping[str, State]) -> list[str]:
+    """The files that were placed after the unit of these properties came up or was reloaded."""
     try:
         since = datetime.datetime.strptime(known.get("StateChangeTimestamp", ""), STAMP).replace(tzinfo=datetime.UTC).timestamp()
     except ValueError:
         return []
-    return sorted(path for path, state in files.items() if state.placed > since)
+    return [path for path, state in files.items() if state.placed > since]
 
 
 def _why(done: t.Mapping[str, t.Any], *, secret: bool) -> str:
@@ -100,6 +111,8 @@ class ActionModule(ActionBase):
         wanted = [self._finished(one, task_vars or {}) for one in arguments["files"]]
         there = self._look([one["dest"] for one in wanted], task_vars) if wanted else {}
         result.update(changed=False, placed=[], diff=[])
+        # Before anything is placed, which systemd would tell of as well.
+        unread_before = self._unread(arguments["unit"], there) if arguments["unit"] else []
         for one in wanted:
             if there.get(one["dest"]) == State(one["owner"], one["group"], one["mode"], self._checksum(one)):
                 continue
@@ -111,9 +124,9 @@ class ActionModule(ActionBase):
                 result["diff"] += changes if isinstance(changes, list) else [changes]
                 result["placed"].append(one["dest"])
                 result["changed"] = True
-        if arguments["unit"] and not result["changed"]:
-            result["unread"] = self._unread(arguments["unit"], there)
-            result["changed"] = bool(result["unread"])
+        if arguments["unit"]:
+            result["unread"] = [path for path in unread_before if path not in result["placed"]]
+            result["changed"] |= bool(result["unread"])
         return result
 
     def _unread(self, unit: str, there: t.Mapping[str, State]) -> list[str]:

@@ -10,6 +10,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
     ScalingError,
@@ -50,16 +51,18 @@ def run(spec: ArgumentSpec, body: Body, *, supports_check_mode: bool = True) -> 
     """Parse the arguments, call ``body(module)``, and exit with what it returns.
 
     ``body`` returns the result; it holds ``changed`` unless the module only reads. Every
-    :class:`~.errors.ScalingError` becomes one ``fail_json`` with its text and details.
+    :class:`~.errors.ScalingError` becomes one ``fail_json`` with its text and details. The arguments, which are shown with either, are
+    without all that is secret in Ansible's eyes: in an environment that is also a number or a short word, which a result may hold.
     """
     module = AnsibleModule(**spec.arguments(), supports_check_mode=supports_check_mode)
+    invocation = {"module_args": remove_values(module.params, module.no_log_values)}
     module.no_log_values = secrets_of(spec, module.params, module.no_log_values)
     try:
         result = dict(body(module))
     except ScalingError as error:
-        module.fail_json(msg=str(error), **error.details)
+        module.fail_json(msg=str(error), invocation=invocation, **error.details)
     result.setdefault("changed", False)
-    module.exit_json(**result)
+    module.exit_json(invocation=invocation, **result)
 
 
 def secrets_of(spec: ArgumentSpec, arguments: t.Mapping[str, t.Any], known: t.Collection[str] = ()) -> set[str]:

@@ -91,8 +91,10 @@ placed:
   elements: str
   sample: [/etc/example/config.yml]
 unread:
-  description: The files that were placed by an earlier run and that O(unit) has not read since.
-  returned: where O(unit) is given and nothing was placed
+  description:
+    - The files that were placed by an earlier run and that O(unit) has not read since, without those that are in RV(placed). Where systemd
+      has not read O(unit) itself, the unit's own file is one of them.
+  returned: where O(unit) is given
   type: list
   elements: str
   sample: []

@@ -20,6 +20,12 @@ extends_documentation_fragment:
   - generalbots.scaling.attributes
   - generalbots.scaling.attributes.info_module
   - generalbots.scaling.attributes.actiongroup_scaling
+options:
+  restarted:
+    description:
+      - Whether a member that waits for a restart of PostgreSQL is one of the RV(problems). It is told in RV(pending_restart) in any case.
+    type: bool
+    default: true
 seealso:
   - module: generalbots.scaling.patroni_cluster
 """
@@ -121,24 +127,28 @@ config:
   returned: always
 """
 
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.module import run
+from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec, run
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.manage import CONNECTION, HEALTH, connect, need_of, shown
 from ansible_collections.generalbots.scaling.plugins.module_utils.patroni.model import observe
+
+OWN = ArgumentSpec(options={"restarted": {"type": "bool", "default": True}})
 
 
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """Read everything once."""
     view = observe(connect(module.params), module.params["scope"])
-    return {**shown(view, need_of(module.params)), "config": view.config}
+    need = dataclasses.replace(need_of(module.params), restarted=module.params["restarted"])
+    return {**shown(view, need), "config": view.config}
 
 
 def main() -> None:
     """Entry point of the module."""
-    run(CONNECTION.merge(HEALTH), body)
+    run(CONNECTION.merge(HEALTH).merge(OWN), body)
 
 
 if __name__ == "__main__":

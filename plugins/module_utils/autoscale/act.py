@@ -68,8 +68,9 @@ class Failure:
 class Draining:
     """A slot on its way out. ``in_flight`` and ``healthy`` are None where no load balancer says.
 
-    :param gate_closed_at: since when load balancers can have noticed it: its gate was closed, and none of them was reloaded after that
+    :param gate_closed_at: when its gate was last closed, as its stamp says; it may be open again
     :param wedged: its gate was just tried to be closed, and could not be
+    :param loaded_at: when a load balancer was last reloaded; before that none can have noticed the gate
     """
 
     status: str
@@ -78,6 +79,7 @@ class Draining:
     in_flight: int | None
     healthy: bool | None
     wedged: bool = False
+    loaded_at: float | None = None
 
 
 def next_of(one: Draining, how: How, now: float) -> Step:
@@ -85,7 +87,8 @@ def next_of(one: Draining, how: How, now: float) -> Step:
 
     Before the load balancers have certainly noticed the closed gate nothing is stopped, not even at the deadline. Of a gate that cannot
     be closed the policy decides as well, when as much time is over: the drain of an instance that is stuck must have an end. Of one that
-    answers as healthy however often it is closed, when twice as much is. One that is frozen is unfrozen to close it, and then drains as
+    answers as healthy however often it is closed, when twice as much is, and it was closed once after the deadline: a gate that was closed
+    before then may have been opened since, by a host that was restarted. One that is frozen is unfrozen to close it, and then drains as
     any other does.
     """
     policies: dict[str, Step] = {"force": "finish", "keep": "keep", "abort": "reopen"}
@@ -93,11 +96,13 @@ def next_of(one: Draining, how: How, now: float) -> Step:
         return "close"
     if one.status != "Running":
         return "finish"
-    closed = one.gate_closed_at
-    if closed is None or closed > now or one.healthy:
+    stamp = one.gate_closed_at
+    if stamp is None or stamp > now or one.healthy:
         patience = how.health.notice if one.wedged else 2 * how.health.notice
-        tried = one.wedged or (one.healthy and closed is not None and closed <= now)
+        tried = one.wedged or (one.healthy and stamp is not None and (one.deadline or 0.0) <= stamp <= now)
         return policies[how.drain_policy] if tried and now >= (one.deadline or 0.0) + patience else "close"
+    # With a reload a load balancer forgets what it had noticed, and has to notice it again.
+    closed = max(stamp, one.loaded_at or stamp)
     if now < closed + how.health.notice:
         return "wait"
     if one.in_flight == 0:
@@ -268,7 +273,8 @@ class Actor:
             wanted = fleet.plan_fleet(spec, [slot], fleet.Look(observe(self._lxd), now=self._now()), "failed")
         except Refused:
             return  # a foreign instance of that name, which is left alone
-        if not self._run(wanted, "stop", force=True):
+        # Of one that could not even be created there is nothing to mark.
+        if wanted.actions and not self._run(wanted, "stop", force=True):
             self.aside.add(slot)
 
     # --- in --------------------------------------------------------------------------------------------------------
@@ -335,16 +341,16 @@ class Actor:
         return sorted(found, key=lambda item: item[0])
 
     def _seen(self, slot: int, instance: Instance, said: t.Sequence[traffic.Entry]) -> Draining:
-        where, closed = self._address(slot), _number(instance.config.get(fleet.GATE_KEY))
-        # With a reload a load balancer forgets what it had noticed, and has to notice it again.
+        where = self._address(slot)
         loaded = [at for entry in said if isinstance(at := entry.get("started_at"), (int, float)) and at <= self._now()]
         health = [one.get("healthy") for entry in said for one in entry.get("upstreams", ()) if one["address"] == where]
         return Draining(
             instance.status,
-            None if closed is None else max([closed, *loaded]),
+            _number(instance.config.get(fleet.GATE_KEY)),
             _number(instance.config.get(fleet.DEADLINE_KEY)),
             traffic.in_flight(said, where) if self._proxies else 0,
             True in health,
+            loaded_at=max(loaded, default=None),
         )
 
     def _note_overdue(self, slot: int, instance: Instance, said: t.Sequence[traffic.Entry], unclosed: str) -> None:

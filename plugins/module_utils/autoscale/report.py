@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import statistics
+import sys
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import textfile
@@ -287,8 +288,8 @@ def label(metric: str) -> str:
 
 
 def number(value: t.Any) -> float | None:
-    """A finite number, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    """A finite number, or None for anything else, such as one with more digits than a float has room for."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         return None
     return float(value)
 
@@ -387,6 +388,11 @@ def _silent(report: Report) -> Said:
         yield Concern(f"There was no tick in the last {duration(report.now - report.since)}, as far as the log and LXD know.", grave=True)
     elif report.now - report.last.time > SILENT * report.interval:
         ago = duration(report.now - report.last.time)
+        if (number(report.lock.get("expires")) or 0.0) > report.now:
+            yield Concern(
+                f"The last tick ended {ago} ago; {report.lock.get('holder')} is at work meanwhile, for {report.lock.get('purpose')}."
+            )
+            return
         yield Concern(f"Silent: the last tick was {ago} ago; there should be one every {duration(report.interval)}.", grave=True)
 
 

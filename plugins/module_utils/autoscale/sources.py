@@ -13,6 +13,7 @@ import dataclasses
 import math
 import os
 import re
+import selectors
 import signal
 import socket
 import ssl
@@ -39,11 +40,13 @@ SECRETS = ("token", "username", "password")
 GRACE, IN_INSTANCE = 1.0, 12.0
 #: bytes of what a command prints that are read, and of its errors
 MOST, MOST_ERRORS = 65536, 4096
-#: runs a command, ends with its code, and lets no more through than is read. Who prints on gets SIGPIPE, as in any pipe; the rest of the
-#: errors is dropped. 3 is where the output goes, 4 takes the code, and 5 leads the output past the errors.
+#: codes that a shell has for no such program, for one that cannot be run, and, with the signal added, for one that a signal ended
+NO_PROGRAM, NOT_RUN, BY_SIGNAL = 127, 126, 128
+#: runs a command in an instance, ends with its code, and lets no more through than is read. Who prints on gets SIGPIPE, as in any pipe;
+#: the rest of the errors is dropped. 3 is where the output goes, 4 takes the code, and 5 leads the output past the errors.
 BOUNDED = f"""exec 3>&1
 code=$({{
-    {{ {{ env "$@" 3>&- 4>&- 5>&-; echo $? >&4; }} 2>&1 >&5 | {{ head -c {MOST_ERRORS} >&2; cat >/dev/null; }}; }} 5>&1 |
+    {{ {{ (exec "$@") 3>&- 4>&- 5>&-; echo $? >&4; }} 2>&1 >&5 | {{ head -c {MOST_ERRORS} >&2; cat >/dev/null; }}; }} 5>&1 |
         head -c {MOST + 1} >&3
 }} 4>&1)
 exit "$code"
@@ -132,14 +135,24 @@ def _user_info(url: str) -> str:
     return inside + at
 
 
-def _without_secrets(text: str, source: Options) -> str:
-    """The text without what the source is logged in with, also where it is not in a URL."""
-    options: Options = source[_kind(source)]
-    environment = (str(value) for value in (options.get("environment") or {}).values())
-    secrets = {_plain(options, "password"), _plain(options, "token"), *(value for value in environment if len(value) >= SECRET_LENGTH)}
+def _without_secrets(text: str, options: Options) -> str:
+    """The text without what a source of these options is logged in with, also where it is not in a URL.
+
+    It has to be whole: of a secret that is cut off nothing is found but what the end of the text has of it.
+    """
+    environment = options.get("environment") or {}
+    values = (_plain(environment, name) for name in environment)
+    secrets = {_plain(options, "password"), _plain(options, "token"), *(value for value in values if len(value) >= SECRET_LENGTH)}
     for secret in sorted(secrets - {""}, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return _hidden(text, str(options.get("url") or ""))
+        text = _without_begin(text.replace(secret, "***"), secret)
+    return _hidden(text, _plain(options, "url"))
+
+
+def _without_begin(text: str, secret: str) -> str:
+    """The text without the beginning of a secret that it ends with, where it was cut off within."""
+    lengths = range(min(len(secret), len(text)), SECRET_LENGTH - 1, -1)
+    cut = next((length for length in lengths if text.endswith(secret[:length])), 0)
+    return f"{text[:-cut]}***" if cut else text
 
 
 def _plain(options: Options, name: str) -> str:
@@ -210,10 +223,10 @@ def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
         if number(found.value) is None:
             raise Unknown(f"its value is {found.value!r}, which is no number from 0 up")
     except Unknown as error:
-        return _unknown(source, str(error))
+        return _unknown(source, _without_secrets(str(error), source[kind]))
     except Exception as error:
         # One source must not end the tick, whatever it raises: a wrong path, a host that is no name, a mistake of our own.
-        return _unknown(source, _without_secrets(f"{type(error).__name__}: {error}", source))
+        return _unknown(source, _without_secrets(f"{type(error).__name__}: {error}", source[kind]))
     return {"name": str(source["name"]), "value": found.value, "time": found.time, "why": ""}
 
 
@@ -235,7 +248,7 @@ def _redis(_lxd: Connection, options: Options, timeout: float, now: float) -> Re
     try:
         with socket.create_connection((host, int(port)), timeout=timeout) as plain:
             connection = _encrypted(plain, options, host) if options.get("tls") else plain
-            return Reading(_ask(connection, commands, deadline), now)
+            return Reading(_ask(connection, commands, options, deadline), now)
     except OSError as error:
         raise Unknown(f"Redis at {where} gave no answer within {timeout:g} s ({error})") from error
 
@@ -245,7 +258,7 @@ def _encrypted(plain: socket.socket, options: Options, host: str) -> socket.sock
     return context.wrap_socket(plain, server_hostname=host)
 
 
-def _ask(connection: socket.socket, commands: t.Sequence[t.Sequence[str]], deadline: float) -> float:
+def _ask(connection: socket.socket, commands: t.Sequence[t.Sequence[str]], options: Options, deadline: float) -> float:
     """Send all commands at once, as Redis allows, and return the integer that the last one answers."""
     with connection.makefile("rb") as answers:
         connection.sendall(b"".join(_encoded(command) for command in commands))
@@ -254,9 +267,10 @@ def _ask(connection: socket.socket, commands: t.Sequence[t.Sequence[str]], deadl
             connection.settimeout(max(deadline - time.monotonic(), 0.001))
             answer = answers.readline(65536).strip()
             if not answer or answer.startswith(b"-"):
-                raise Unknown(f"Redis refused {command[0]}: {answer[1:200].decode(errors='replace') or 'it closed the connection'}")
+                said = _without_secrets(answer[1:].decode(errors="replace"), options)
+                raise Unknown(f"Redis refused {command[0]}: {said[:200] or 'it closed the connection'}")
     if not answer.startswith(b":") or not answer[1:].isdigit():
-        raise Unknown(f"Redis answered {answer[:80]!r}, which is no length")
+        raise Unknown(f"Redis answered {_without_secrets(answer.decode(errors='replace'), options)[:80]!r}, which is no length")
     return float(answer[1:])
 
 
@@ -271,50 +285,83 @@ def _encoded(command: t.Sequence[str]) -> bytes:
 def _command(lxd: Connection, options: Options, timeout: float, now: float) -> Reading:
     argv, instance = [str(word) for word in options["argv"]], str(options.get("instance") or "")
     what = f"{argv[0]} in {instance}" if instance else argv[0]
-    bounded = ["sh", "-c", BOUNDED, "sh", *argv]
     try:
         if instance:
             # The time limit is kept in the instance, where the command would otherwise go on.
+            bounded = ["sh", "-c", BOUNDED, "sh", *argv]
             code, out, err = lxd.execute(instance, ["timeout", "-k", "1", f"{timeout:g}", *bounded], timeout=timeout + 10)
         else:
             environment = {str(key): str(value) for key, value in (options.get("environment") or {}).items()}
-            code, out, err = _here(bounded, environment, timeout)
+            code, out, err = _here(argv, environment, timeout)
     except subprocess.TimeoutExpired as error:
         raise Unknown(f"{what} did not end within {timeout:g} s") from error
-    except OSError as error:
-        raise Unknown(f"{what} cannot be run: {error.strerror or error}") from error
     except ScalingError as error:
         raise Unknown(str(error)) from error
     for broken, why in (
         (len(out) > MOST, f"prints more than a number: over {MOST} bytes"),
         (instance and code in (124, 137), f"did not end within {timeout:g} s"),
-        (code != 0, f"ended with {code}: {err.strip()[:200]}"),
+        (code != 0, f"ended with {code}: {_without_secrets(err.strip(), options)[:200]}"),
     ):
         if broken:
             raise Unknown(f"{what} {why}")
-    return Reading(_one_number(what, out), now)
+    return Reading(_one_number(what, out, options), now)
 
 
-def _one_number(what: str, out: str) -> float:
+def _one_number(what: str, out: str, options: Options) -> float:
     """NaN where it is none or several; the digits of a number are not grouped, as Python would have it."""
     words = out.split()
     try:
         return float(words[0].replace("_", "?")) if len(words) == 1 else math.nan
     except ValueError:
-        raise Unknown(f"{what} printed {out.strip()[:80]!r} and not one number") from None
+        raise Unknown(f"{what} printed {_without_secrets(out.strip(), options)[:80]!r} and not one number") from None
 
 
 def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: float) -> tuple[int, str, str]:
-    """In a session of its own: what a probe that hangs has started ends with it, instead of being left behind tick after tick."""
+    """The code that a command ends with, as a shell has it, its output and its errors, as far as they are read.
+
+    In a session of its own: what a probe that hangs has started ends with it, instead of being left behind tick after tick. What it is
+    looked up in is the PATH of its own environment.
+
+    :raises subprocess.TimeoutExpired: it, or who has its output, did not end in time
+    """
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
-    given = {**os.environ, **environment}
-    with subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+    given, until = {**os.environ, **environment}, time.monotonic() + timeout
+    try:
+        process = subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True)
+    except OSError as error:
+        return NO_PROGRAM if isinstance(error, FileNotFoundError) else NOT_RUN, "", error.strerror or str(error)
+    with process:
         try:
-            out, err = (said.decode(errors="replace") for said in process.communicate(timeout=timeout))
+            out, err = _heard(process, until)
+            if len(out) > MOST:
+                os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait(max(until - time.monotonic(), 0.001))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    return process.returncode, out, err
+    return code if code >= 0 else BY_SIGNAL - code, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def _heard(process: subprocess.Popen[bytes], until: float) -> tuple[bytes, bytes]:
+    """What a process prints and its errors, until all who could print have closed both, or it has printed more than is read.
+
+    :raises subprocess.TimeoutExpired: that was not so ``until`` then, on the monotonic clock
+    """
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as streams:
+        for stream, said, most in ((process.stdout, out, MOST + 1), (process.stderr, err, MOST_ERRORS)):
+            streams.register(t.cast("t.IO[bytes]", stream), selectors.EVENT_READ, (said, most))
+        while streams.get_map() and len(out) <= MOST:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(process.args, left)
+            for key, _events in streams.select(left):
+                said, most = key.data
+                part = os.read(key.fd, MOST)
+                said += part[: most - len(said)]
+                if not part:
+                    streams.unregister(key.fileobj)
+    return bytes(out), bytes(err)
 
 
 # --- a Prometheus query --------------------------------------------------------------------------------------------
@@ -334,7 +381,8 @@ def _prometheus(_lxd: Connection, options: Options, timeout: float, now: float) 
         raise Unknown(_unquotable(error, url) or _hidden(str(error), url)) from error
     try:
         if answer.get("warnings"):
-            raise Unknown(f"Prometheus warns that its answer may not be whole: {_hidden(str(answer['warnings'][0])[:200], url)}")
+            warning = _without_secrets(str(answer["warnings"][0]), options)
+            raise Unknown(f"Prometheus warns that its answer may not be whole: {warning[:200]}")
         return _sample(answer["data"])
     except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
         raise Unknown(f"{_hidden(url, url)} answered something else than an instant query's result") from error

@@ -323,7 +323,7 @@ def _own(name: str, kind: t.Literal["gauge", "counter"], text: str, read: t.Call
 
 
 FAMILIES: tuple[Family, ...] = (
-    _own("last_tick_timestamp_seconds", "gauge", "When the last tick looked at the fleet.", _decided("time")),
+    _own("last_tick_timestamp_seconds", "gauge", "When a tick last looked at the fleet, or saw a run at work.", _decided("time")),
     _own("last_tick_duration_seconds", "gauge", "What the last tick took.", _plain(lambda seen: seen.took)),
     _own("check_interval_seconds", "gauge", "Time from one tick to the next.", _setting("scale-check-interval")),
     _own("enabled", "gauge", "Whether the autoscaler may change the fleet.", _setting("scale-enabled")),

@@ -13,8 +13,10 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 
 #: What a request may be sent again with when its connection broke: reading twice harms nobody.
 HARMLESS = ("GET", "HEAD", "OPTIONS")
-# A body has gone to the first instance, and the next one would be sent none.
-_REPEATED = {"method": list(HARMLESS), "not": [{"header": {"Content-Length": ["*"]}}, {"header": {"Transfer-Encoding": ["*"]}}]}
+#: Headers that tell of a body. It has gone to the first instance, and the next one would be sent none. HTTP/1.1 cannot do without one of
+#: the first two; HTTP/2 and HTTP/3 can, so that a body with none of the three is not seen.
+BODY = ("Content-Length", "Transfer-Encoding", "Content-Type")
+_REPEATED = {"method": list(HARMLESS), "not": [{"header": {name: ["*"]}} for name in BODY]}
 
 #: How often one slot is tried for one request at most, however many failures leave it out.
 SAME_SLOT = 10

@@ -40,6 +40,10 @@ BUSY = Draining("Running", NOW - 10, NOW + 20, 2, False)
         ({"gate_closed_at": NOW - 2, "in_flight": 0}, "wait"),
         ({"gate_closed_at": NOW - 2, "deadline": NOW - 1}, "wait"),
         ({"gate_closed_at": NOW - 3, "in_flight": 0}, "finish"),
+        # One that was reloaded has to notice it anew.
+        ({"loaded_at": NOW - 2, "in_flight": 0}, "wait"),
+        ({"loaded_at": NOW - 3, "in_flight": 0}, "finish"),
+        ({"loaded_at": NOW - 60, "in_flight": 0}, "finish"),
         # Nobody says how many are in flight: that is not none.
         ({"in_flight": None}, "wait"),
         ({"in_flight": None, "deadline": NOW}, "finish"),
@@ -75,11 +79,15 @@ def test_of_a_gate_that_cannot_be_closed_the_policy_decides_as_well(gate: dict[s
 @pytest.mark.parametrize(("policy", "step"), [("force", "finish"), ("keep", "keep"), ("abort", "reopen")])
 def test_nor_has_the_drain_of_one_that_answers_as_healthy_however_often_its_gate_is_closed(policy: str, step: str) -> None:
     how = dataclasses.replace(HOW, drain_policy=policy)
-    late = dataclasses.replace(BUSY, deadline=NOW - 2 * how.health.notice, healthy=True)
+    late = dataclasses.replace(BUSY, gate_closed_at=NOW - 1, deadline=NOW - 2 * how.health.notice, healthy=True)
     assert next_of(late, how, NOW) == step
     assert next_of(dataclasses.replace(late, deadline=NOW - 2 * how.health.notice + 1), how, NOW) == "close"
     assert next_of(dataclasses.replace(late, gate_closed_at=None), how, NOW) == "close", "it was not tried yet"
     assert next_of(dataclasses.replace(late, gate_closed_at=NOW + 50), how, NOW) == "close", "before the clock was set back"
+    assert next_of(dataclasses.replace(late, gate_closed_at=late.deadline), how, NOW) == step
+    before = dataclasses.replace(late, gate_closed_at=NOW - 2 * how.health.notice - 1)
+    assert next_of(before, how, NOW) == "close", "it was closed in time, and opened by a restart of its host"
+    assert next_of(dataclasses.replace(before, loaded_at=NOW - 1), how, NOW) == "close", "a reload of the load balancer closes no gate"
 
 
 def params(tmp_path: t.Any, **more: t.Any) -> dict[str, t.Any]:

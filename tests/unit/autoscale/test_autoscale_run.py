@@ -285,13 +285,27 @@ def test_nor_does_one_that_is_closed_and_answers_as_healthy(policy: str, after: 
     world = World()
     world.fleet(1, 2)
     world.in_flight, world.ajar = {"botserver-1": 0, "botserver-2": 0}, {"botserver-2"}
-    for again in range(2):
+    for again in range(3):
         go(world, drain_policy=policy, count=None if again else 1)
         assert world.slots() == {"active Running": [1], "draining Running": [2]}
         world.sleep(18)
     notes = [note for note in go(world, drain_policy=policy)["notes"] if note.startswith("Slot 2")]
     assert world.slots() == after and ("botserver-2" in world.closed) == (policy == "keep")
     assert len(notes) == 1 and "could not be closed until its deadline (it answers as healthy all the same)" in notes[0]
+
+
+def test_one_whose_host_was_restarted_long_after_its_deadline_is_closed_before_it_is_stopped() -> None:
+    """Its gate is open again, and it takes requests: nobody has tried to close it since."""
+    world = World()
+    world.fleet(1)
+    past = {"user.gb.drain-deadline": f"{START - 100:.0f}", "user.gb.gate-closed": f"{START - 200:.0f}", "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **past)
+    world.in_flight = {"botserver-1": 0, "botserver-2": 5}
+    assert not [note for note in go(world)["notes"] if note.startswith("Slot 2")]
+    assert world.slots() == {"active Running": [1], "draining Running": [2]} and world.closed == {"botserver-2"}
+    world.sleep(18)
+    go(world)
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
 
 
 def test_a_restart_whose_gate_could_not_be_closed_is_finished_when_its_deadline_is_over() -> None:
@@ -437,6 +451,18 @@ def test_a_slot_whose_name_somebody_else_has_keeps_no_other_from_being_started()
     go(world, settings=settings)
     assert world.objects["instances/botserver-3"]["status"] == "Running"
     assert world.objects["instances/botserver-2"] == before
+
+
+def test_nor_does_one_whose_instance_cannot_be_created() -> None:
+    world = World()
+    world.fleet(1)
+    world.refuse = {"post instances/botserver-2": "its address is in use"}
+    settings = {"scale-min-instances": 2}
+    with pytest.raises(ScalingError, match=r"Slot 2 did not come up and could not be set aside either\..* Why: .*in use"):
+        go(world, settings=settings)
+    assert world.remembered()["history"]["stuck"] == {"2": START}
+    go(world, settings=settings)
+    assert world.slots() == {"active Running": [1, 3]}
 
 
 def test_nor_from_being_kept_warm() -> None:

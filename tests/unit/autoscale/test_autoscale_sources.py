@@ -186,16 +186,56 @@ def test_a_command_that_prints_without_end_is_not_heard_to_the_end(
 
 
 def test_no_more_of_it_is_held_than_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    held, communicate = [], subprocess.Popen.communicate
+    held, heard = [], sources._heard
 
-    def weighed(process: t.Any, *_args: t.Any, **more: t.Any) -> tuple[bytes, bytes]:
-        held.append(communicate(process, **more))
+    def weighed(process: t.Any, until: float) -> tuple[bytes, bytes]:
+        held.append(heard(process, until))
         return held[-1]
 
-    monkeypatch.setattr(subprocess.Popen, "communicate", weighed)
+    monkeypatch.setattr(sources, "_heard", weighed)
     read({"command": {"argv": ["yes"]}})
     read({"command": {"argv": ["sh", "-c", "yes | head -c 200000 >&2"]}})
     assert [(len(out), len(err)) for out, err in held] == [(65537, 0), (0, 4096)]
+
+
+def program(path: pathlib.Path, text: str) -> str:
+    """A shell script that may be run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_command_is_looked_up_in_the_path_of_its_own_environment(tmp_path: pathlib.Path) -> None:
+    program(tmp_path / "bin/depth", "echo 6")
+    alone = {"PATH": f"{tmp_path}/bin"}
+    assert read({"command": {"argv": ["depth"], "environment": alone}}) == (6.0, "")
+    assert read({"command": {"argv": ["/usr/bin/printf", "5"], "environment": alone}}) == (5.0, "")
+    value, said = read({"command": {"argv": ["printf", "5"], "environment": alone}})
+    assert value is None and said == "the command: printf ended with 127: No such file or directory"
+
+
+@pytest.mark.parametrize("instance", [None, "redis-1"], ids=["here", "in an instance"])
+def test_a_command_is_what_it_is_called_whatever_that_looks_like(tmp_path: pathlib.Path, instance: str | None) -> None:
+    argv = [program(tmp_path / "a=b/depth", "echo 6")]
+    assert read({"command": {"argv": argv, "instance": instance}}, Here()) == (6.0, "")
+    value, said = read({"command": {"argv": ["A=b", "printf", "5"], "instance": instance}}, Here())
+    assert value is None and "ended with 127: " in said
+    value, said = read({"command": {"argv": ["-i", "printf", "5"], "instance": instance}}, Here())
+    assert value is None and "the command: -i" in said and "ended with " in said
+
+
+def test_a_file_that_is_no_program_and_one_that_a_signal_ends(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "text").write_text("5", encoding="utf-8")
+    assert read({"command": {"argv": [str(tmp_path / "text")]}})[1].endswith("text ended with 126: Permission denied")
+    assert "sh ended with 143: " in read({"command": {"argv": ["sh", "-c", "echo 5; kill -TERM $$"]}})[1]
+
+
+def test_who_has_closed_its_output_is_waited_for_no_longer_than_its_time() -> None:
+    assert read({"command": {"argv": ["sh", "-c", "echo 5; exec >&- 2>&-; sleep 0.2"]}}) == (5.0, "")
+    begun = time.monotonic()
+    assert "did not end within 0.5 s" in read({"command": {"argv": ["sh", "-c", "echo 5; exec >&- 2>&-; sleep 30"]}, "timeout": 0.5})[1]
+    assert time.monotonic() - begun < 5
 
 
 class Instance:
@@ -385,6 +425,48 @@ def test_what_is_raised_is_told_without_secrets() -> None:
 
     source = {"command": {"argv": ["x"], "instance": "a", "environment": {"KEY": "hunter22", "DEPTH": 3}}}
     assert read(source, Broken()) == (None, "the command: TypeError: it was given *** and 3 for http://***@queue/x")
+
+
+SECRET = "hunter22-" + "swordfish" * 90
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ('set -x; : probe --token "$KEY"; exit 3', "sh ended with 3: + : probe --token ***"),
+        # Words that are cut off within it, by what is shown of them.
+        ('printf "%0190d" 0 >&2; echo "$KEY" >&2; exit 3', "0***"),
+        ('printf "%070d" 0; echo "$KEY"', "0***' and not one number"),
+        ('echo "of $KEY"; exit 0', "which is no number from 0 up"),
+        # And by what is read of them.
+        ('for each in $(seq 100); do printf "%s" "$KEY" >&2; done; exit 3', "ended with 3: " + "***\n" * 4 + "***"),
+    ],
+)
+def test_a_command_may_speak_of_its_secret(script: str, said: str) -> None:
+    why = read({"command": {"argv": ["sh", "-c", script], "environment": {"KEY": f"{SECRET}\n"}}})[1]
+    assert said in why and "hunter" not in why and "fish" not in why
+
+
+@pytest.mark.parametrize("answer", ["-ERR {}{}", "+{}{}"])
+def test_a_redis_may_speak_of_its_secret(answer: str) -> None:
+    for before in (1, 70, 190):
+        with served(redis([b"+OK\r\n", answer.format("x" * before, SECRET).encode() + b"\r\n"], [])) as port:
+            why = read({"redis_list": {"port": port, "list": "jobs", "password": SECRET}})[1]
+        assert "hunter" not in why and "fish" not in why
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (result("scalar", [NOW, "12"]) | {"warnings": ["x" * 190 + SECRET]}, 200),
+        ({"error": f"bad token {SECRET}"}, 400),
+        ({"error": "x" * 370 + SECRET}, 400),
+    ],
+)
+def test_a_prometheus_may_speak_of_its_secret(answer: t.Any, status: int) -> None:
+    with served(prometheus(answer, [], status)) as port:
+        why = read({"prometheus": {"url": f"http://127.0.0.1:{port}", "query": "x", "token": SECRET}})[1]
+    assert "hunter" not in why and "fish" not in why and "***" in why
 
 
 def test_all_are_asked_at_once() -> None:

@@ -213,9 +213,13 @@ def test_what_was_sent_is_repeated_only_if_it_reads(call: Call, caddy: RealCaddy
         assert json.loads(body)["error"] == "no_answer"
 
 
-@pytest.mark.parametrize("body, status", [(None, 200), (b"x", 503), ([b"x"], 503)], ids=["no body", "a body", "a body in chunks"])
+@pytest.mark.parametrize(
+    "body, headers, status",
+    [(None, {}, 200), (b"x", {}, 503), ([b"x"], {}, 503), (None, {"Content-Type": "text/plain"}, 503)],
+    ids=["no body", "a body", "a body in chunks", "what has a type, as a body over HTTP/2 that has no length"],
+)
 def test_a_reading_request_with_a_body_is_not_repeated_without_it(
-    call: Call, caddy: RealCaddy, body: bytes | list[bytes] | None, status: int
+    call: Call, caddy: RealCaddy, body: bytes | list[bytes] | None, headers: dict[str, str], status: int
 ) -> None:
     with two(call, caddy, caddy_fail_duration=0) as instances:
         for (serving, _gate), drops in zip(instances, (True, False), strict=True):
@@ -223,7 +227,7 @@ def test_a_reading_request_with_a_body_is_not_repeated_without_it(
         seen = set()
         for _turn in range(2):
             with contextlib.closing(http.client.HTTPSConnection("localhost", caddy.https, timeout=20, context=caddy.trust())) as link:
-                link.request("GET", "/api/x", body=body)
+                link.request("GET", "/api/x", body=body, headers=headers)
                 seen.add(link.getresponse().status)
         assert seen == {200, status}
 

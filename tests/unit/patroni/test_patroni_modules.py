@@ -34,6 +34,17 @@ def test_info_tells_the_cluster_and_its_configuration(capsys: pytest.CaptureFixt
     assert told["members"][1]["role"] == "sync_standby"
 
 
+@pytest.mark.parametrize(("given", "wrong"), [({}, True), ({"restarted": True}, True), ({"restarted": False}, False)])
+def test_a_pending_restart_is_a_problem_unless_it_is_put_off(
+    capsys: pytest.CaptureFixture[str], given: dict[str, t.Any], wrong: bool
+) -> None:
+    with fake_cluster() as fake:
+        fake.members["pg-1"].pending = True
+        found = call(capsys, patroni_cluster_info, fake, **given)
+    assert found["pending_restart"] == ["pg-1"]
+    assert found["problems"] == (["pg-1 waits for a restart that a setting needs"] if wrong else [])
+
+
 def test_a_run_and_a_second_one(capsys: pytest.CaptureFixture[str]) -> None:
     options: dict[str, t.Any] = {"config": {"loop_wait": 2}, "members": 3}
     with fake_cluster() as fake:

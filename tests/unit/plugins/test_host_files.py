@@ -10,6 +10,7 @@ import grp
 import json
 import os
 import pathlib
+import re
 import stat
 import subprocess
 import typing as t
@@ -177,6 +178,29 @@ def test_what_a_run_that_was_killed_placed_and_did_not_take_into_use_is_taken_in
     assert "handler was called" not in host.play(files=files, unit="example.service").said
 
 
+def test_what_an_earlier_run_placed_is_told_of_also_where_something_is_placed(host: Host) -> None:
+    files = host.files[:3]
+    host.systemd(ActiveState="active", NeedDaemonReload="no", StateChangeTimestamp="Mon 2020-01-06 09:00:00.000000 UTC")
+    host.play(files=files[:2])
+    run = host.play("-v", files=files, unit="example.service")
+    assert run.placed == ["empty"], run.said
+    assert re.search(rf'"unread": \[\s*"{host.root}/folder/content"\s*\]', run.said), run.said
+
+
+def test_what_restarts_a_service_for_its_drop_in_looks_whether_the_service_has_read_it() -> None:
+    """Of a run that was killed before its handlers."""
+    seen = []
+    for path in sorted((pathlib.Path(__file__).parents[3] / "roles").glob("*/tasks/*.yml")):
+        for task in yaml.safe_load(path.read_text(encoding="utf-8")) or []:
+            options = task.get("generalbots.scaling.host_files")
+            files = options["files"] if options and isinstance(options["files"], list) else []
+            units = {pathlib.Path(one["dest"]).parent.name.removesuffix(".d") for one in files if ".service.d/" in one["dest"]}
+            if units and str(task.get("notify")).startswith("Re") and task["notify"] != "Reload systemd":
+                seen += units
+                assert units == {options.get("unit")}, f"{path}: {task['name']}"
+    assert {"etcd.service", "haproxy.service"} <= {*seen}
+
+
 SINCE = 1_767_225_600.0
 THERE = {
     "/etc/some": State("root", "root", "0755", None, SINCE + 9),
@@ -201,6 +225,14 @@ THERE = {
 def test_what_a_unit_has_not_read_was_placed_after_it_came_up(said: dict[str, str], found: list[str]) -> None:
     properties = {"ActiveState": "active", "NeedDaemonReload": "no", "StateChangeTimestamp": "Thu 2026-01-01 00:00:00.000000 UTC", **said}
     assert unread("".join(f"{name}={value}\n" for name, value in properties.items()), THERE) == found
+
+
+@pytest.mark.parametrize(("came_up", "found"), [("Thu 2026-01-01 00:00:00", ["/etc/some/config"]), ("Thu 2026-01-01 00:00:01", [])])
+def test_beside_a_unit_that_systemd_has_not_read_each_file_is_looked_at(came_up: str, found: list[str]) -> None:
+    own = "/lib/systemd/system/some.service"
+    there = {path: state for path, state in THERE.items() if path.startswith("/etc/some")}
+    said = f"ActiveState=active\nNeedDaemonReload=yes\nStateChangeTimestamp={came_up}.000000 UTC\nFragmentPath={own}\n"
+    assert unread(said, there) == [*found, own]
 
 
 def test_without_systemd_everything_was_read() -> None:

@@ -132,6 +132,29 @@ def test_they_are_none_either_where_the_module_runs_by_itself(capsys: pytest.Cap
     assert "hunter" not in json.dumps(found)
 
 
+def fails_at(told: str) -> t.Callable[[t.Any], dict[str, t.Any]]:
+    def body(_module: t.Any) -> dict[str, t.Any]:
+        raise ScalingError(told, left=64)
+
+    return body
+
+
+@pytest.mark.parametrize("body", [lambda _module: {**SAID}, fails_at("64 are left")])
+def test_the_arguments_are_shown_without_any_value_of_an_environment(
+    capsys: pytest.CaptureFixture[str], body: t.Callable[[t.Any], dict[str, t.Any]]
+) -> None:
+    sources = [{"name": "queue", "command": {"argv": ["depth"], "environment": {"DEPTH": 77, "PIN": "p4ss"}}}]
+    with patch_module_args({**PLAIN, "environment": ENVIRONMENT, "sources": sources}), pytest.raises(SystemExit):
+        run(spec_of_a_run(), body)
+    found = json.loads(capsys.readouterr().out)
+    arguments = found["invocation"]["module_args"]
+    hidden = {**arguments["environment"], **arguments["sources"][0]["command"]["environment"]}
+    # Of false, and of true that is no text, Ansible makes no secret.
+    assert {name: value for name, value in hidden.items() if value != "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"} == {"OFF": False}
+    assert {*hidden} == {*ENVIRONMENT, "DEPTH", "PIN"}
+    assert arguments["config_csv"] == "/a/config.csv" and "64" in found.get("msg", found.get("reason"))
+
+
 def test_an_error_of_ours_fails_with_its_details_and_what_was_warned_of_is_shown() -> None:
     def body(task: t.Any) -> dict[str, t.Any]:
         task.warn("look out")
@@ -186,7 +209,7 @@ def test_a_playbook_hears_the_same_wherever_a_module_runs(tmp_path: pathlib.Path
     for number, environment in enumerate(({}, {"GB_ELSEWHERE": "1"})):
         ask = {"generalbots.scaling.host_ports_info": asked, "register": f"way_{number}", "ignore_errors": True}
         tasks.append({**ask, "environment": environment})
-    content = "{{ [way_0, way_1] | map(attribute='msg') | to_json }}"
+    content = "{{ [way_0.msg, way_1.msg, 'invocation' in way_0] | to_json }}"
     tasks.append({"ansible.builtin.copy": {"dest": f"{tmp_path}/results", "content": content, "mode": "0600"}})
     hosts = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
@@ -194,5 +217,6 @@ def test_a_playbook_hears_the_same_wherever_a_module_runs(tmp_path: pathlib.Path
     argv = ["ansible-playbook", "-i", f"{tmp_path}/hosts.json", f"{tmp_path}/play.json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    here, elsewhere = json.loads((tmp_path / "results").read_text())
+    here, elsewhere, shows_arguments = json.loads((tmp_path / "results").read_text())
     assert here == elsewhere and here.startswith("gb_port: ")
+    assert not shows_arguments, "they would be shown with what is short in an environment"

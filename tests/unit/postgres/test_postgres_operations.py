@@ -50,6 +50,16 @@ def is_mute(name: str) -> t.Callable[[FakeCluster], None]:
     return lambda cluster: setattr(cluster.members[name], "mute", True)
 
 
+def waits_for_restarts(cluster: FakeCluster) -> None:
+    for member in cluster.members.values():
+        member.pending = True
+
+
+def paused_and_waits(cluster: FakeCluster) -> None:
+    waits_for_restarts(cluster)
+    cluster.config.update(pause=True)
+
+
 def leaving(name: str) -> Json:
     return {"postgres_leaving": name}
 
@@ -69,6 +79,12 @@ CASES: dict[str, Case] = {
     "who may lead where nobody does": Case("release", "postgres-1 cannot be spared: no member leads", nobody_leads, leaving("postgres-1")),
     "beside one that does not follow": Case("release", "postgres-3 is running", stands_still("postgres-3"), leaving("postgres-2")),
     "beside one that does not answer": Case("release", "postgres-3 does not answer", is_mute("postgres-3"), leaving("postgres-2")),
+    "beside those that wait for a restart": Case(
+        "release", "postgres-1 waits for a restart that a setting needs", waits_for_restarts, leaving("postgres-3")
+    ),
+    "beside those whose restart is put off": Case(
+        "release", change=waits_for_restarts, given={**leaving("postgres-3"), "postgres_restart": False}
+    ),
     "stopped, and another is synchronous": Case("released", names=NAMES[:2], given=leaving("postgres-3")),
     "stopped, and none is synchronous": Case(
         "released", "postgres-3 was stopped, and is not deleted: Waited", lambda cluster: cluster.sync.clear(), leaving("postgres-3"),
@@ -79,6 +95,10 @@ CASES: dict[str, Case] = {
         given={**leaving("postgres-3"), "postgres_version": 17},
     ),
     "an upgrade to another major version": Case("upgrade", "PostgreSQL 15, and postgres_version is 17", given={"postgres_version": 17}),
+    "an upgrade while restarts are due": Case("upgrade", "waits for a restart that a setting needs", waits_for_restarts),
+    "an upgrade while they are put off, which is let on to the next question": Case(
+        "upgrade", "generalbots is paused", paused_and_waits, {"postgres_restart": False}
+    ),
     "an upgrade while it is paused": Case("upgrade", "generalbots is paused", lambda cluster: cluster.config.update(pause=True)),
     "Patroni 4 beside 3.0": Case("upgrade", "members run 3.0.2. Patroni 4", given={"postgres_patroni_version": "4.1.5"}),
     "Debian's Patroni beside 4": Case(

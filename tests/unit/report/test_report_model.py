@@ -57,6 +57,14 @@ def test_a_torn_line_is_counted_and_stops_nothing(torn: str) -> None:
     assert "1 line of the log could not be read" in said(report)
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), True, "5"])
+def test_what_is_no_number_is_left_out_and_ends_nothing(value: t.Any) -> None:
+    assert model.number(value) is None
+    report = built(line(NOW, took_seconds=value, metrics={"cpu": {"value": value, "threshold": 70.0}}))
+    assert report.last is not None
+    assert (report.last.took, report.last.metrics["cpu"].value, report.unreadable) == (None, None, 0)
+
+
 def test_a_clock_that_is_a_little_ahead_is_none_that_is_wrong() -> None:
     report = built(line(NOW + 2))
     assert (said(report), len(report.ticks)) == ("", 1)
@@ -159,6 +167,11 @@ CONCERNS: dict[str, tuple[bool, str, t.Callable[[], model.Report]]] = {
     ),
     "failed": (False, "kept for inspection: b (why)", lambda: built(line(), fleet=[{"name": "b", "state": "failed", "failure": "why"}])),
     "ahead": (False, "2 ticks carry a time ahead of this clock", lambda: built(line(), line(NOW + 1800), line(1000 * NOW))),
+    "a run at work for long": (
+        False,
+        "The last tick ended 10 min ago; botctl/1 is at work meanwhile, for refresh.",
+        lambda: built(line(NOW - 600), lock={"holder": "botctl/1", "purpose": "refresh", "expires": NOW + 200}),
+    ),
     "silent behind one ahead": (True, "Silent: the last tick was 60 min ago", lambda: built(line(NOW - 3600), line(NOW + 1800))),
     "dead lock": (False, "control-1/1 died holding the lock", lambda: built(line(), lock={"holder": "control-1/1", "expires": NOW - 1})),
 }
