@@ -22,7 +22,7 @@ def recover(
     folder: pathlib.Path, etcd: FakeEtcd, cut_off: t.Collection[str], *, stopped: t.Collection[str] = (), limit: str = "all"
 ) -> str:
     """What a run of the entry point says, in check mode, so that no service is touched; hosts that are cut off reach no member."""
-    (folder / "data" / "member").mkdir(parents=True)
+    (folder / "data" / "member" / "wal").mkdir(parents=True)
     given = {
         "__etcd_data": str(folder / "data"),
         "__etcd_connection": {"endpoints": "{{ endpoints }}"},
