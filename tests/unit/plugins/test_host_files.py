@@ -189,7 +189,7 @@ def test_what_an_earlier_run_placed_is_told_of_also_where_something_is_placed(ho
 
 def test_what_restarts_a_service_for_its_drop_in_looks_whether_the_service_has_read_it() -> None:
     """Of a run that was killed before its handlers."""
-    seen = []
+    seen: list[str] = []
     for path in sorted((pathlib.Path(__file__).parents[3] / "roles").glob("*/tasks/*.yml")):
         for task in yaml.safe_load(path.read_text(encoding="utf-8")) or []:
             options = task.get("generalbots.scaling.host_files")
