@@ -62,7 +62,7 @@ def test_all_three_of_etcd_are_used(site: Operated) -> None:
 
 
 def test_memory_is_given_before_it_is_used(site: Operated) -> None:
-    resized(site, "2GiB", "512MB")
+    assert_resized(site, "2GiB", "512MB")
 
 
 def test_memory_is_taken_when_it_is_no_longer_used(site: Operated) -> None:
@@ -72,11 +72,11 @@ def test_memory_is_taken_when_it_is_no_longer_used(site: Operated) -> None:
     site.sql(leader, "create extension pg_prewarm")
     assert int(site.sql(leader, "select pg_prewarm('filling', 'buffer')")) * 8192 > 400 * MIB
     site.sql(leader, "drop extension pg_prewarm")
-    resized(site, "512MiB", "128MB")
+    assert_resized(site, "512MiB", "128MB")
     site.sql(site.settled(), "drop table filling")
 
 
-def resized(site: Operated, memory: str, shared: str) -> None:
+def assert_resized(site: Operated, memory: str, shared: str) -> None:
     """Give the members so much memory and require that they use it, that none was killed for it, and that nothing is left to do."""
     site.set(gb_postgres_limits={"memory": memory})
     with site.recorded(f"the members have {memory}") as seen:

@@ -303,28 +303,13 @@ class Run:
         )
 
     def _decided(self, before: State, seen: Seen, settings: LoadedSettings) -> Tick:
+        known = settings.values, seen.fleet, seen.traffic, before.as_dict(), seen.time
+        options, readings = self._job.options, seen.readings
         if self._job.by_hand:
-            policy, facts, _sample, settled, notes = look(
-                settings.values,
-                seen.fleet,
-                seen.traffic,
-                before.as_dict(),
-                seen.time,
-                options=self._job.options,
-                readings=seen.readings,
-            )
+            policy, facts, _sample, settled, notes = look(*known, options=options, readings=readings)
             decision = self._by_hand(seen, settings.values, View(facts, policy, settled.history))
             return Tick(decision, controller.remembered(settled, decision), notes, facts, policy)
-        done = tick(
-            settings.values,
-            seen.fleet,
-            seen.traffic,
-            before.as_dict(),
-            seen.time,
-            options=self._job.options,
-            readings=seen.readings,
-            force=self._job.force,
-        )
+        done = tick(*known, options=options, readings=readings, force=self._job.force)
         if settings.broken:
             return dataclasses.replace(done, decision=dataclasses.replace(done.decision, alert=True))
         return done
