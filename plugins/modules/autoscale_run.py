@@ -156,7 +156,8 @@ options:
   restart:
     description:
       - Drain, stop and start these slots one after the other instead of deciding.
-      - A slot that is neither active nor draining is refused. One that is warm or failed is not started by that.
+      - A slot without an instance, or with one that failed, is refused. One that is warm is passed over, as it has what is new when it
+        starts.
     type: list
     elements: int
     default: []

@@ -96,6 +96,7 @@ options:
     description:
       - Whether a running instance gets a memory limit that is smaller than the one it has. LXD kills processes of an instance that uses
         more than that. With V(false) it keeps the larger one, so that what runs in it can be told first to use less.
+      - A size and a share of the host's memory cannot be compared. In place of the one it gets the other at once.
     type: bool
     default: true
   state:

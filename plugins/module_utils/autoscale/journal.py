@@ -87,12 +87,16 @@ def publish(
 def alive(path: str, now: float) -> None:
     """Say in the metrics that somebody is at work at this time, in seconds since the epoch, and leave all else as it is. No file, no word.
 
+    Nor where the run that is at work has just written it anew, by another file in its place: that says more.
+
     :raises OSError: it cannot be written
     """
     if not path or not (file := pathlib.Path(path)).exists():
         return
-    text = file.read_text(encoding="utf-8", errors="replace")
-    _write(file, _TICKED.sub(rf"\g<1>{now:.3f}", text))
+    before = file.stat()
+    text = _TICKED.sub(rf"\g<1>{now:.3f}", file.read_text(encoding="utf-8", errors="replace"))
+    if os.path.samestat(before, file.stat()):
+        _write(file, text)
 
 
 def _write(file: pathlib.Path, text: str) -> None:

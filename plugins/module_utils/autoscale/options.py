@@ -60,7 +60,7 @@ def _steps(settings: t.Mapping[str, t.Any]) -> tuple[StepRule, ...]:
     levels = {name: value for name, value in keys.items() if not name.endswith("-action")}
     levels.setdefault(CPU_LOW.name, CPU_LOW.level) if RULE + CPU_LOW.name not in settings else None
     used: set[str] = set()
-    rules = [_step(name, float(level), _action(name, actions, used)) for name, level in levels.items()]
+    rules = [_step(name, float(level), _action(name, actions, levels, used)) for name, level in levels.items()]
     idle = sorted(set(actions) - used - {CPU_LOW.name})
     if idle:
         raise InvalidInput(f"{RULE}{idle[0]}-action is set, and {_rule_of(idle[0])} is not: set both or none.")
@@ -71,9 +71,14 @@ def _rule_of(action: str) -> str:
     return RULE + next((name for name, short in ACTION_OF.items() if short == action), action)
 
 
-def _action(name: str, actions: t.Mapping[str, str], used: set[str]) -> str:
-    """A rule's action, by its metric's full name or by the short one; raises InvalidInput where it is set as both or not at all."""
-    stems = [stem for stem in dict.fromkeys((name, ACTION_OF.get(name, name))) if stem in actions]
+def _action(name: str, actions: t.Mapping[str, str], levels: t.Container[str], used: set[str]) -> str:
+    """A rule's action, by its metric's full name or by the short one; raises InvalidInput where it is set as both or not at all.
+
+    A short name that is a rule of its own has its own action.
+    """
+    short = ACTION_OF.get(name, name)
+    names = [name] if short == name or short in levels else [name, short]
+    stems = [stem for stem in names if stem in actions]
     if len(stems) > 1:
         given = " and as ".join(f"{RULE}{stem}-action ({actions[stem]})" for stem in stems)
         raise InvalidInput(f"The action of {RULE}{name} is set twice, as {given}: keep one of them.")
@@ -82,7 +87,7 @@ def _action(name: str, actions: t.Mapping[str, str], used: set[str]) -> str:
         return actions[stems[0]]
     if name == CPU_LOW.name:
         return "down"
-    raise InvalidInput(f"{RULE}{name} is set without {RULE}{ACTION_OF.get(name, name)}-action: set that to up or down.")
+    raise InvalidInput(f"{RULE}{name} is set without {RULE}{names[-1]}-action: set that to up or down.")
 
 
 def _step(name: str, level: float, action: str) -> StepRule:

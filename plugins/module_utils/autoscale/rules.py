@@ -52,16 +52,21 @@ def heard(view: View) -> t.Iterator[tuple[str, Proposal]]:
 
     The first proposal of all comes first, and behind it those that heal, up to one that says to stay.
     """
-    behind = False
+    first: Proposal | None = None
     for rule in RULES:
         proposal = rule.speak(view)
-        if proposal is not None and (not behind or proposal.kind == "heal" or proposal.direction is None):
+        if proposal is not None and (first is None or proposal.direction is None or _heals_behind(first, proposal)):
             yield proposal.rule or rule.name, proposal
-            behind = True
+            first = first or proposal
             if proposal.direction is None:
                 return
-    if not behind:
+    if first is None:
         yield "steady", Proposal(None, steady_words(view))
+
+
+def _heals_behind(first: Proposal, proposal: Proposal) -> bool:
+    """Whether a proposal heals and starts nothing in a fleet that is to become smaller, and will as soon as it may."""
+    return proposal.kind == "heal" and (first.direction == "out" or proposal.direction == "in")
 
 
 #: the rule by which unhealthy instances are started anew in their own slots, as no other is free for a replacement
@@ -225,7 +230,8 @@ def _room(view: View) -> int:
 
 
 def _restart(view: View) -> Proposal | None:
-    slots = tuple(one.slot for one in view.fallen)[: max(view.bounds.high - view.current, 0)]
+    most = view.bounds.high if view.pinned is None else view.pinned + len(view.substituted)
+    slots = tuple(one.slot for one in view.fallen)[: max(most - view.current, 0)]
     if not slots:
         return None
     return Proposal(
@@ -243,9 +249,13 @@ def _replace(view: View) -> Proposal | None:
     if room > 0:
         slots = slots[:room]
         return Proposal("out", because + ": its replacement first", view.current + len(slots), "heal", True, replace=slots)
+    return _without(view, slots, because + ", and no slot is free for a replacement")
+
+
+def _without(view: View, slots: tuple[int, ...], because: str) -> Proposal:
+    """Without unhealthy slots; they are started anew where no other can be had and the fleet is too small without them."""
     size = view.current - len(slots)
-    because += ", and no slot is free for a replacement"
-    if size >= _enough(view):
+    if _room(view) > 0 or size >= _enough(view):
         return Proposal("in", because, size, "heal", True, only=slots, replace=slots)
     return Proposal("in", because + ", so it is started anew", size, "heal", True, only=slots, replace=slots, rule=RENEW)
 
@@ -262,11 +272,7 @@ def _retire(view: View) -> Proposal | None:
     """Unhealthy instances go as soon as their replacement serves."""
     well = {one.slot for one in view.members if one.ready is not False}
     slots = tuple(sorted(slot for slot, new in view.substituted.items() if new in well))
-    if not slots:
-        return None
-    return Proposal(
-        "in", f"{slots_words(slots)} is unhealthy and replaced", view.current - len(slots), "heal", True, only=slots, replace=slots
-    )
+    return _without(view, slots, f"{slots_words(slots)} is unhealthy and replaced") if slots else None
 
 
 # --- load, in ------------------------------------------------------------------------------------------------------

@@ -316,9 +316,9 @@ class Run:
 
     def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any], view: View) -> Decision:
         active, count = self._serving(seen.observed), self._job.count
-        self._check_restart(seen.observed)
+        self._pass_over(seen.observed)
         if count is None:
-            reason = self._to_be_rolled(seen) if self._job.refresh else f"slot {_list(self._job.restart)} is to be renewed, {IN_TURN}"
+            reason = self._to_be_rolled(seen) if self._job.refresh else self._to_be_renewed()
             return Decision("hold", len(active), len(active), "by-hand", reason, seen.time)
         low, high = int(values["scale-min-instances"]), int(values["scale-max-instances"])
         if not low <= count <= high:
@@ -334,18 +334,26 @@ class Run:
         reason += f"; slot {_list(still)} is frozen (lxc pause), does not count and is left alone" if still else ""
         return Decision(action, len(active), count, "by-hand", reason, seen.time, start=start, drain=drain, next="nothing")
 
-    def _check_restart(self, observed: t.Mapping[str, Instance]) -> None:
-        """Refuse to restart what is put away or failed: it would be started, and what it was marked with forgotten.
+    def _pass_over(self, observed: t.Mapping[str, Instance]) -> None:
+        """Leave out of a restart what was put away, by a tick perhaps since it was named: it has what is new when it is started.
 
-        :raises InvalidInput: a slot that is neither active nor draining
+        :raises InvalidInput: a slot has no instance, or a failed one, which would forget why it was set aside
         """
         able = sorted(slot for state in ("active", "draining") for slot in self._slots(observed, state))
-        wrong = [slot for slot in self._job.restart if slot not in able]
+        away = [slot for slot in self._job.restart if slot in self._slots(observed, "warm")]
+        wrong = [slot for slot in self._job.restart if slot not in (*able, *away)]
         if wrong:
             raise InvalidInput(
-                f"Slot {_list(wrong)} cannot be restarted, because it is neither active nor draining. "
+                f"Slot {_list(wrong)} cannot be restarted, because it has no instance, or one that failed. "
                 f"Slots that can be are {_list(able) or 'none'}; name only those (restart, in the playbooks autoscaler_slots)."
             )
+        if away:
+            self._said.append(f"Not restarted, as it was put away and is started with what is new: slot {_list(away)}.")
+            self._job = dataclasses.replace(self._job, restart=[slot for slot in self._job.restart if slot not in away])
+
+    def _to_be_renewed(self) -> str:
+        """What a restart has to do, in words."""
+        return f"slot {_list(self._job.restart)} is to be renewed, {IN_TURN}" if self._job.restart else "no slot is to be renewed"
 
     def _to_be_rolled(self, seen: Seen) -> str:
         """What a refresh has to do, in words."""

@@ -10,10 +10,13 @@ never zero. Secrets go through sockets, headers and environments, never through 
 from __future__ import annotations
 
 import dataclasses
+import errno
+import functools
 import math
 import os
 import re
 import selectors
+import shutil
 import signal
 import socket
 import ssl
@@ -324,10 +327,9 @@ def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: floa
 
     :raises subprocess.TimeoutExpired: it, or who has its output, did not end in time
     """
-    null, pipe = subprocess.DEVNULL, subprocess.PIPE
-    given, until = {**os.environ, **environment}, time.monotonic() + timeout
+    until = time.monotonic() + timeout
     try:
-        process = subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True)
+        process = _started(argv, {**os.environ, **environment})
     except OSError as error:
         return NO_PROGRAM if isinstance(error, FileNotFoundError) else NOT_RUN, "", error.strerror or str(error)
     with process:
@@ -340,6 +342,19 @@ def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: floa
             os.killpg(process.pid, signal.SIGKILL)
             raise
     return code if code >= 0 else BY_SIGNAL - code, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def _started(argv: t.Sequence[str], given: t.Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """The process of a command in an environment. A script that does not name its interpreter is the shell's, as anywhere."""
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    start = functools.partial(subprocess.Popen, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True)
+    try:
+        return start(argv)
+    except OSError as error:
+        script = shutil.which(argv[0], path=given.get("PATH"))
+        if error.errno != errno.ENOEXEC or script is None:
+            raise
+        return start(["/bin/sh", script, *argv[1:]])
 
 
 def _heard(process: subprocess.Popen[bytes], until: float) -> tuple[bytes, bytes]:

@@ -25,8 +25,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     MEMORY_KEY,
+    less_memory,
     refused_limit,
-    size_bytes,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import replace
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import (
@@ -205,8 +205,8 @@ def without_less_memory(specs: t.Sequence[InstanceSpec], observed: t.Mapping[str
 
 
 def _takes_memory(spec: InstanceSpec, instance: Instance) -> bool:
-    now, wanted = (size_bytes(config.get(MEMORY_KEY) or "") for config in (instance.config, spec.config))
-    return instance.status != "Stopped" and wanted is not None and (now is None or wanted < now)
+    now, wanted = (config.get(MEMORY_KEY) or "" for config in (instance.config, spec.config))
+    return instance.status != "Stopped" and wanted != "" and (now == "" or less_memory(wanted, now))
 
 
 def _guard_foreign(spec: InstanceSpec, instance: Instance | None) -> None:

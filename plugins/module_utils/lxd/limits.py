@@ -103,3 +103,11 @@ def size_bytes(value: str) -> int | None:
     """A size such as ``512MiB`` in bytes; None for a percentage or anything else."""
     match = re.fullmatch(r"(\d+)([A-Za-z]+)", value)
     return int(match[1]) * _SIZES[match[2]] if match and match[2] in _SIZES else None
+
+
+def less_memory(one: str, other: str) -> bool:
+    """Whether a limit of memory is smaller than another one; False for a size beside a share of the host's, which cannot be compared."""
+    if one.endswith("%") and other.endswith("%"):
+        return int(one[:-1]) < int(other[:-1])
+    sizes = size_bytes(one), size_bytes(other)
+    return sizes[0] is not None and sizes[1] is not None and sizes[0] < sizes[1]

@@ -50,6 +50,16 @@ def test_rules_in_all_their_shapes() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("short", "long"), [("queue", "queue-depth"), ("response", "response-time")])
+def test_a_short_name_that_is_a_rule_of_its_own_has_its_own_action(short: str, long: str) -> None:
+    keys = {short: 5, f"{short}-action": "up", long: 7, f"{long}-action": "up"}
+    policy = policy_of({f"scale-rule-{name}": value for name, value in keys.items()}, sources=[short, "queue-depth"])
+    assert [(rule.metric, rule.level) for rule in policy.steps if rule.direction == "out"] == [(short, 5.0), (long, 7.0)]
+    del keys[f"{long}-action"]
+    with pytest.raises(InvalidInput, match=f"scale-rule-{long} is set without scale-rule-{long}-action"):
+        policy_of({f"scale-rule-{name}": value for name, value in keys.items()}, sources=[short, "queue-depth"])
+
+
 def test_a_rule_that_is_taken_out_is_gone() -> None:
     assert policy_of({"scale-rule-cpu-low": None, "scale-rule-cpu-low-action": "down"}).steps == ()
 

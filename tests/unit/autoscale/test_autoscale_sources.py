@@ -225,6 +225,14 @@ def test_a_command_is_what_it_is_called_whatever_that_looks_like(tmp_path: pathl
     assert value is None and "the command: -i" in said and "ended with " in said
 
 
+def test_a_script_that_names_no_interpreter_is_the_shells(tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "depth"
+    script.write_text('echo "$1"\n', encoding="utf-8")
+    script.chmod(0o755)
+    assert read({"command": {"argv": [str(script), "7"]}}) == (7.0, "")
+    assert read({"command": {"argv": ["depth", "7"], "environment": {"PATH": str(tmp_path)}}}) == (7.0, "")
+
+
 def test_a_file_that_is_no_program_and_one_that_a_signal_ends(tmp_path: pathlib.Path) -> None:
     (tmp_path / "text").write_text("5", encoding="utf-8")
     assert read({"command": {"argv": [str(tmp_path / "text")]}})[1].endswith("text ended with 126: Permission denied")

@@ -231,6 +231,11 @@ def test_a_limit_that_the_host_refuses(
         ("Running", "1GiB", "1073741824B", "1073741824B"),
         ("Running", "1GiB", "2GiB", "2GiB"),
         ("Stopped", "1GiB", "512MiB", "512MiB"),
+        ("Running", "50%", "5%", None),
+        ("Running", "5%", "50%", "50%"),
+        ("Running", None, "5%", None),
+        ("Running", "8GiB", "5%", "5%"),
+        ("Running", "5%", "2GiB", "2GiB"),
     ],
 )
 def test_no_memory_is_taken_from_what_runs(daemon: FakeDaemon, status: str, now: str | None, wanted: str, given: str | None) -> None:

@@ -167,11 +167,6 @@ CONCERNS: dict[str, tuple[bool, str, t.Callable[[], model.Report]]] = {
     ),
     "failed": (False, "kept for inspection: b (why)", lambda: built(line(), fleet=[{"name": "b", "state": "failed", "failure": "why"}])),
     "ahead": (False, "2 ticks carry a time ahead of this clock", lambda: built(line(), line(NOW + 1800), line(1000 * NOW))),
-    "a run at work for long": (
-        False,
-        "The last tick ended 10 min ago; botctl/1 is at work meanwhile, for refresh.",
-        lambda: built(line(NOW - 600), lock={"holder": "botctl/1", "purpose": "refresh", "expires": NOW + 200}),
-    ),
     "silent behind one ahead": (True, "Silent: the last tick was 60 min ago", lambda: built(line(NOW - 3600), line(NOW + 1800))),
     "dead lock": (False, "control-1/1 died holding the lock", lambda: built(line(), lock={"holder": "control-1/1", "expires": NOW - 1})),
 }
