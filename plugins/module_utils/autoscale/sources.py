@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import functools
 import math
 import os
 import re
@@ -347,7 +346,10 @@ def _here(argv: t.Sequence[str], environment: t.Mapping[str, str], timeout: floa
 def _started(argv: t.Sequence[str], given: t.Mapping[str, str]) -> subprocess.Popen[bytes]:
     """The process of a command in an environment. A script that does not name its interpreter is the shell's, as anywhere."""
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
-    start = functools.partial(subprocess.Popen, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True)
+
+    def start(argv: t.Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(argv, env=given, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True)
+
     try:
         return start(argv)
     except OSError as error:
