@@ -116,8 +116,8 @@ def next_of(one: Draining, how: How, now: float) -> Step:
 
 def frozen(observed: Observed) -> list[int]:
     """The active slots that a person has paused (``lxc pause``). They serve nobody and are left alone until somebody goes on with them."""
-    found = [slot for one in observed.values() if one.status == "Frozen" and (slot := fleet.slot_of(one)) is not None]
-    return sorted(slot for slot in found if fleet.slot_state(observed[instance_name(fleet.COMPONENT, slot)]) == "active")
+    still = (one for one in observed.values() if one.status == "Frozen" and fleet.slot_state(one) == "active")
+    return sorted(slot for one in still if (slot := fleet.slot_of(one)) is not None)
 
 
 class Actor:

@@ -21,7 +21,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 SHORTEST = 1.0
 #: seconds by which two readings of one start time may differ: they are derived from clocks and rounded
 SAME_START = 1.0
-#: seconds by which the clock of another host may be ahead of this one; what lies further ahead was written before a clock was set back
+#: seconds by which the clock of another host may be ahead of this one; what lies further ahead was written by a clock that is wrong, or was
+#: set back since
 AHEAD = 10.0
 
 

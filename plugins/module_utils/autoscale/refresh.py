@@ -69,7 +69,7 @@ def move(observed: Observed, spec: fleet.FleetSpec) -> Move | None:
         if slot in begun:
             return Move(slot, old[slot], begun[slot], True)
     now = fleet.slots(observed, spec.max_slots)
-    spare = sorted((slot for slot in [*now["warm"], *now["free"]] if slot <= spec.max_slots), key=lambda slot: (slot in now["free"], slot))
+    spare = sorted(fleet.spare(now, spec.max_slots), key=lambda slot: (slot in now["free"], slot))
     first = min(old)
     return Move(first, old[first], spare[0] if spare else None, False)
 

@@ -19,6 +19,7 @@ import sys
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import textfile
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import AHEAD
 
 Mapping = t.Mapping[str, t.Any]
 Mood = t.Literal["steady", "held", "out", "in", "alert", "error"]
@@ -41,8 +42,6 @@ FLAPPING = 4
 HOUR = 3600.0
 #: what is beyond it in a log is nothing that was measured or counted, and beyond what can be drawn
 MOST = 1e15
-#: seconds by which the clock of a host that ticks may be ahead of this one
-AHEAD = 10.0
 #: points that a timeline has at most; each stands for some ticks
 POINTS = 480
 

@@ -369,9 +369,9 @@ class Run:
 
         :raises InvalidInput: there are not so many
         """
-        limit, still = self._job.how.spec.max_slots, frozen(observed)
-        now = {**fleet.slots(observed, limit), "frozen": still}
-        spare = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= limit)
+        limit = self._job.how.spec.max_slots
+        now = {**fleet.slots(observed, limit), "frozen": frozen(observed)}
+        spare = fleet.spare(now, limit)
         if missing > len(spare):
             held = {state: now[state] for state in ("draining", "failed", "frozen") if now[state]}
             raise InvalidInput(
@@ -441,7 +441,8 @@ class Run:
     def _due(self, seen: Seen) -> list[int]:
         """The slots to renew after a failover, in this run; none while nobody leads, and those that are frozen are not."""
         due = self._healing.due(self._ports.now(), self._job.how.spec.drain_timeout) if seen.primary else []
-        return [slot for slot in due if slot not in frozen(seen.observed)]
+        still = frozen(seen.observed)
+        return [slot for slot in due if slot not in still]
 
     def _may_heal(self, decision: Decision, seen: Seen) -> bool:
         """Whether slots are renewed after a failover in this run: only one at a time is taken out, for whatever reason."""
@@ -545,7 +546,7 @@ class Run:
         now, serving = fleet.slots(observed, limit), self._serving(observed)
         if len(serving) != 1 or serving[0] not in slots:
             return []
-        others = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= limit)
+        others = fleet.spare(now, limit)
         if not others:
             held = {name: now[name] for name in ("draining", "failed") if now[name]}
             why = f"other slots are held: {held}" if held else f"scale-max-instances is {limit}"

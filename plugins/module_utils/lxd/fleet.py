@@ -145,6 +145,11 @@ def slots(observed: t.Mapping[str, Instance], max_slots: int) -> dict[str, list[
     return {state: sorted(numbers) for state, numbers in found.items()}
 
 
+def spare(now: t.Mapping[str, t.Sequence[int]], max_slots: int) -> list[int]:
+    """The slots that can be started, warm or free and within the bounds, ascending; ``now`` is what :func:`slots` gives."""
+    return sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= max_slots)
+
+
 def choose_slots(observed: t.Mapping[str, Instance], spec: FleetSpec, numbers: t.Sequence[int] | None, count: int | None) -> list[int]:
     """The slots that a call is about: those that are named, or the active ones filled up to ``count``.
 
@@ -160,16 +165,16 @@ def choose_slots(observed: t.Mapping[str, Instance], spec: FleetSpec, numbers: t
             raise InvalidInput(f"Slots are 1 to {spec.max_slots} (scale-max-instances); {wrong} are not.")
         return sorted(set(numbers))
     now = slots(observed, spec.max_slots)
-    spare = sorted(slot for slot in [*now["warm"], *now["free"]] if slot <= spec.max_slots)
+    startable = spare(now, spec.max_slots)
     missing = max((count or 0) - len(now["active"]), 0)
-    if missing > len(spare):
+    if missing > len(startable):
         held = {state: now[state] for state in ("draining", "failed") if now[state]}
         raise InvalidInput(
-            f"{count} instances are wanted and {len(now['active'])} run, but only {len(spare)} of {spec.max_slots} slots are to be had"
+            f"{count} instances are wanted and {len(now['active'])} run, but only {len(startable)} of {spec.max_slots} slots are to be had"
             + (f" (others are held: {held})" if held else "")
             + ". Raise scale-max-instances, or remove failed instances."
         )
-    return sorted([*now["active"], *spare[:missing]])
+    return sorted([*now["active"], *startable[:missing]])
 
 
 @dataclasses.dataclass(frozen=True)
