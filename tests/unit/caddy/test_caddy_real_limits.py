@@ -233,6 +233,9 @@ def test_what_a_proxy_was_told_counts_and_nothing_else_until_it_is_told_again(ca
         until_told(tmp_path)
         configure(call, caddy, settings=LIMITS, **in_common(tmp_path, NEVER))
         until("its last write to be done", lambda: len(list(tmp_path.glob("all/rate_limit/instances/*"))) == 1)
+        # A configuration that begins while the one before writes takes the half-written file for another proxy's, until it reads
+        # again, which here is never: so once more, now that nobody writes.
+        configure(call, caddy, settings=LIMITS, **in_common(tmp_path, NEVER + 1))
         configure(call, other, settings=LIMITS, **in_common(tmp_path, NEVER))
         assert statuses(other, 4) == [200] * 2 + [429] * 2, "of 5 it was told that 3 are used"
         assert statuses(caddy, 4) == [200] * 2 + [429] * 2, "it was told nothing"
