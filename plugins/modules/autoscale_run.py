@@ -400,8 +400,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import run as autoscale
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import RUN_SPEC, job_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import RUN_SPEC, Ports, job_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Run
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.argspec import LXD_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import connect
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import run
@@ -412,7 +412,7 @@ SPEC = LXD_SPEC.merge(RUN_SPEC)
 def body(module: AnsibleModule) -> dict[str, t.Any]:
     """The run that the options describe."""
     job = job_of(module.params)
-    return autoscale.Run(lambda: connect(module.params), job, module.check_mode, autoscale.Ports(warn=module.warn)).result()
+    return Run(lambda: connect(module.params), job, module.check_mode, Ports(warn=module.warn)).result()
 
 
 def main() -> None:

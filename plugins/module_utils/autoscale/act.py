@@ -120,6 +120,11 @@ def frozen(observed: Observed) -> list[int]:
     return sorted(slot for one in still if (slot := fleet.slot_of(one)) is not None)
 
 
+def serving(observed: Observed, spec: fleet.FleetSpec) -> list[int]:
+    """The active slots that are not frozen: those make up the size of the fleet, for a person as for a tick."""
+    return sorted({*fleet.slots(observed, spec.max_slots)["active"]} - {*frozen(observed)})
+
+
 class Actor:
     """Takes steps on the fleet.
 

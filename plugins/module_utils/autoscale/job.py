@@ -1,18 +1,18 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of the module C(autoscale_run), and the job that they describe."""
+"""The job of one run of the autoscaler, and the options of the module C(autoscale_run) that describe it."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import inputs
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import How
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.options import policy_of
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Job
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sources import check
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import SOCKET
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Health
@@ -20,6 +20,74 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.errors import 
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet import FleetSpec
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import FLEET_SPEC
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import ArgumentSpec
+from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a run shall do.
+
+    :param how: how steps are taken; its spec has no image where the project names one
+    :param settings: reads the settings, given the last good ones as they were recorded (None: none yet)
+    :param options: ``gb_autoscale``, what config.csv has no keys for
+    :param sources: where further metrics come from, see :mod:`sources`
+    :param count: bring the fleet to this size instead of deciding
+    :param restart: renew these slots instead of deciding
+    :param refresh: roll the fleet onto the current image instead of deciding
+    :param checkpoint: seconds for which the first instance of that image is watched before another one goes for it
+    :param min_healthy: per cent of the fleet that must be healthy before one goes
+    :param force: decide as if the autoscaler were enabled and no cooldown ran
+    :param wait: do not end before the drains have; otherwise later runs go on with them
+    :param lock_wait: seconds to wait for somebody else who is at work
+    :param skip_locked: somebody else (still) at work is no failure
+    """
+
+    project: str
+    how: How
+    settings: t.Callable[[str | None], inputs.LoadedSettings]
+    options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    sources: t.Sequence[t.Mapping[str, t.Any]] = ()
+    warm: int = 0
+    count: int | None = None
+    restart: t.Sequence[int] = ()
+    refresh: bool = False
+    checkpoint: float = 60.0
+    min_healthy: float = 90.0
+    force: bool = False
+    wait: bool = False
+    lock_wait: float = 0.0
+    skip_locked: bool = False
+    holder: str = ""
+    ttl: float = 300.0
+    socket: str = SOCKET
+    server: str = "site"
+    decision_log: str = ""
+    decision_log_bytes: int = 10_000_000
+    textfile: str = ""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person says what is to be done, and nothing is decided."""
+        return self.count is not None or bool(self.restart) or self.refresh
+
+    @property
+    def purpose(self) -> str:
+        """What the lock is held for, in words."""
+        if self.count is not None:
+            return f"scale to {self.count}"
+        if self.refresh:
+            return "refresh"
+        return f"restart slot {', '.join(map(str, self.restart))}" if self.restart else "autoscale"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ports:
+    """The world outside of LXD; tests give their own."""
+
+    now: t.Callable[[], float] = time.time
+    clock: Clock = dataclasses.field(default_factory=Clock)
+    warn: t.Callable[[str], None] = lambda text: None
+
 
 _SOURCE: t.Mapping[str, t.Any] = {
     "name": {"type": "str", "required": True},

@@ -14,8 +14,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import traffic
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, Actor, Failure, frozen
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.renewal import Lent
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import capital, slots_words
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet, store
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
@@ -47,8 +48,7 @@ def versions(observed: Observed, spec: fleet.FleetSpec) -> dict[int, str]:
 def left_frozen(observed: Observed, spec: fleet.FleetSpec) -> str:
     """Which slots of an older image stay what they are because a person has paused them, in words; empty where there is none."""
     old = sorted({*_old(observed, spec)} & {*frozen(observed)})
-    them = ", ".join(map(str, old))
-    return f"Slot {them} is frozen (lxc pause) and stays of its older image: unfreeze it and refresh again." if old else ""
+    return f"{capital(slots_words(old))} is frozen (lxc pause) and stays of its older image: unfreeze it and refresh again." if old else ""
 
 
 def _old(observed: Observed, spec: fleet.FleetSpec) -> dict[int, str]:
@@ -99,22 +99,6 @@ class Rules:
     min_healthy: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Lent:
-    """What a run does for a rolling.
-
-    :param drained: goes on with a slot's drain until it is over, or failed
-    :param record: remembers how far things have come
-    :param traffic: what the load balancers say
-    :param say: takes words for the log
-    """
-
-    drained: t.Callable[[int], object]
-    record: t.Callable[[], None]
-    traffic: t.Callable[[Observed], t.Sequence[traffic.Entry]]
-    say: t.Callable[[str], None]
-
-
 class Rolling:
     """Rolls the fleet; what fails is among the actor's failures."""
 
@@ -157,13 +141,11 @@ class Rolling:
             return True
         failures, ill = self._actor.failures, self._ill(old, spec)
         if ill:
-            words = (
-                f"it stays, because slot {', '.join(map(str, ill))} is not healthy and {self._rules.min_healthy:g} % of the fleet must be"
-            )
+            words = f"it stays, because {slots_words(ill)} is not healthy and {self._rules.min_healthy:g} % of the fleet must be"
             failures.append(Failure(old, "stop", words))
             return False
         self._actor.drain([old], observe(self._lxd), "delete")
-        self._lent.drained(old)
+        self._lent.drained([old])
         observed = observe(self._lxd)
         if instance_name(fleet.COMPONENT, old) not in observed:
             store.edit(self._lxd, f"instances/{instance_name(fleet.COMPONENT, new)}", lambda _keys: {fleet.REPLACES_KEY: None})

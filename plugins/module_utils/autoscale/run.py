@@ -13,11 +13,10 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
-import time
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import (
+    by_hand,
     controller,
     failover,
     journal,
@@ -30,19 +29,20 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How, frozen
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import Job, Ports
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.renewal import Lent, Renewal
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import Tick, look, tick
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
-from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.client import SOCKET
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import slots_words
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet, store
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, observe, running
-from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
 #: seconds between two looks at drains that are waited for
 POLL = 0.5
@@ -50,76 +50,6 @@ POLL = 0.5
 UNDECIDED = 3
 #: seconds beyond its deadline and what load balancers need to notice, after which nobody waits for a drain any more
 DRAIN_SLACK = 60.0
-
-
-#: whether to renew a slot now, given the fleet as it is
-Begins = t.Callable[[int, t.Mapping[str, Instance]], bool]
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What a run shall do.
-
-    :param how: how steps are taken; its spec has no image where the project names one
-    :param settings: reads the settings, given the last good ones as they were recorded (None: none yet)
-    :param options: ``gb_autoscale``, what config.csv has no keys for
-    :param sources: where further metrics come from, see :mod:`sources`
-    :param count: bring the fleet to this size instead of deciding
-    :param restart: renew these slots instead of deciding
-    :param refresh: roll the fleet onto the current image instead of deciding
-    :param checkpoint: seconds for which the first instance of that image is watched before another one goes for it
-    :param min_healthy: per cent of the fleet that must be healthy before one goes
-    :param force: decide as if the autoscaler were enabled and no cooldown ran
-    :param wait: do not end before the drains have; otherwise later runs go on with them
-    :param lock_wait: seconds to wait for somebody else who is at work
-    :param skip_locked: somebody else (still) at work is no failure
-    """
-
-    project: str
-    how: How
-    settings: t.Callable[[str | None], LoadedSettings]
-    options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
-    sources: t.Sequence[t.Mapping[str, t.Any]] = ()
-    warm: int = 0
-    count: int | None = None
-    restart: t.Sequence[int] = ()
-    refresh: bool = False
-    checkpoint: float = 60.0
-    min_healthy: float = 90.0
-    force: bool = False
-    wait: bool = False
-    lock_wait: float = 0.0
-    skip_locked: bool = False
-    holder: str = ""
-    ttl: float = 300.0
-    socket: str = SOCKET
-    server: str = "site"
-    decision_log: str = ""
-    decision_log_bytes: int = 10_000_000
-    textfile: str = ""
-
-    @property
-    def by_hand(self) -> bool:
-        """Whether a person says what is to be done, and nothing is decided."""
-        return self.count is not None or bool(self.restart) or self.refresh
-
-    @property
-    def purpose(self) -> str:
-        """What the lock is held for, in words."""
-        if self.count is not None:
-            return f"scale to {self.count}"
-        if self.refresh:
-            return "refresh"
-        return f"restart slot {', '.join(map(str, self.restart))}" if self.restart else "autoscale"
-
-
-@dataclasses.dataclass(frozen=True)
-class Ports:
-    """The world outside of LXD; tests give their own."""
-
-    now: t.Callable[[], float] = time.time
-    clock: Clock = dataclasses.field(default_factory=Clock)
-    warn: t.Callable[[str], None] = lambda text: None
 
 
 @dataclasses.dataclass
@@ -211,15 +141,8 @@ class Run:
         if self._check or not now < expires <= now + self._job.ttl:
             return
         self._said.append(str(error))
-        line = {**self._line(), "alert": False}
-        for write in (
-            functools.partial(journal.append, self._job.decision_log, line, self._job.decision_log_bytes),
-            functools.partial(journal.alive, self._job.textfile, now),
-        ):
-            try:
-                write()
-            except OSError as why:
-                self._ports.warn(f"Nothing was written: {why}")
+        self._log({**self._line(), "alert": False})
+        self._write(journal.alive, self._job.textfile, now)
 
     def _ended_by(self, error: Exception) -> None:
         text = str(error) if isinstance(error, ScalingError) else f"{type(error).__name__}: {error}"
@@ -307,86 +230,14 @@ class Run:
         options, readings = self._job.options, seen.readings
         if self._job.by_hand:
             policy, facts, _sample, settled, notes = look(*known, options=options, readings=readings)
-            decision = self._by_hand(seen, settings.values, View(facts, policy, settled.history))
+            self._job, passed_over = by_hand.pass_over(self._job, seen.observed)
+            self._said += [passed_over] if passed_over else []
+            decision = by_hand.decide(self._job, seen.observed, settings.values, View(facts, policy, settled.history))
             return Tick(decision, controller.remembered(settled, decision), notes, facts, policy)
         done = tick(*known, options=options, readings=readings, force=self._job.force)
         if settings.broken:
             return dataclasses.replace(done, decision=dataclasses.replace(done.decision, alert=True))
         return done
-
-    def _by_hand(self, seen: Seen, values: t.Mapping[str, t.Any], view: View) -> Decision:
-        active, count = self._serving(seen.observed), self._job.count
-        self._pass_over(seen.observed)
-        if count is None:
-            reason = self._to_be_rolled(seen) if self._job.refresh else self._to_be_renewed()
-            return Decision("hold", len(active), len(active), "by-hand", reason, seen.time)
-        low, high = int(values["scale-min-instances"]), int(values["scale-max-instances"])
-        if not low <= count <= high:
-            raise InvalidInput(
-                f"count is {count}; it must be from {low} (scale-min-instances) to {high} (scale-max-instances). "
-                "Give -e count=N in that range, or change the bounds."
-            )
-        start = self._to_come(seen.observed, max(count - len(active), 0))
-        drain = _to_go(view, active, max(len(active) - count, 0))
-        action: t.Literal["out", "in", "hold"] = "out" if start else "in" if drain else "hold"
-        reason = f"{count} {'instance was' if count == 1 else 'instances were'} asked for by hand"
-        still = frozen(seen.observed)
-        reason += f"; slot {_list(still)} is frozen (lxc pause), does not count and is left alone" if still else ""
-        return Decision(action, len(active), count, "by-hand", reason, seen.time, start=start, drain=drain, next="nothing")
-
-    def _pass_over(self, observed: t.Mapping[str, Instance]) -> None:
-        """Leave out of a restart what was put away, by a tick perhaps since it was named: it has what is new when it is started.
-
-        :raises InvalidInput: a slot has no instance, or a failed one, which would forget why it was set aside
-        """
-        able = sorted(slot for state in ("active", "draining") for slot in self._slots(observed, state))
-        away = [slot for slot in self._job.restart if slot in self._slots(observed, "warm")]
-        wrong = [slot for slot in self._job.restart if slot not in (*able, *away)]
-        if wrong:
-            raise InvalidInput(
-                f"Slot {_list(wrong)} cannot be restarted, because it has no instance, or one that failed. "
-                f"Slots that can be are {_list(able) or 'none'}; name only those (restart, in the playbooks autoscaler_slots)."
-            )
-        if away:
-            self._said.append(f"Not restarted, as it was put away and is started with what is new: slot {_list(away)}.")
-            self._job = dataclasses.replace(self._job, restart=[slot for slot in self._job.restart if slot not in away])
-
-    def _to_be_renewed(self) -> str:
-        """What a restart has to do, in words."""
-        return f"slot {_list(self._job.restart)} is to be renewed, {IN_TURN}" if self._job.restart else "no slot is to be renewed"
-
-    def _to_be_rolled(self, seen: Seen) -> str:
-        """What a refresh has to do, in words."""
-        spec = self._job.how.spec
-        old, still = refresh.versions(seen.observed, spec), refresh.left_frozen(seen.observed, spec)
-        doing = f"every {'other ' if still else ''}slot is of the current image"
-        if old:
-            doing = f"slot {_list(old)} is to be rolled onto image {spec.image_version}, {IN_TURN}"
-        return f"{doing}. {still}" if still else doing
-
-    def _to_come(self, observed: t.Mapping[str, Instance], missing: int) -> tuple[int, ...]:
-        """The slots that a person's larger size starts: the lowest that are warm or free.
-
-        :raises InvalidInput: there are not so many
-        """
-        limit = self._job.how.spec.max_slots
-        now = {**fleet.slots(observed, limit), "frozen": frozen(observed)}
-        spare = fleet.spare(now, limit)
-        if missing > len(spare):
-            held = {state: now[state] for state in ("draining", "failed", "frozen") if now[state]}
-            raise InvalidInput(
-                f"{missing} more instances are wanted, but only {len(spare)} of {limit} slots are to be had"
-                + (f" (others are held: {held})" if held else "")
-                + ". Raise scale-max-instances, remove failed instances, or go on with frozen ones (lxc start)."
-            )
-        return tuple(spare[:missing])
-
-    def _serving(self, observed: t.Mapping[str, Instance]) -> list[int]:
-        """The active slots that are not frozen: those make up the size of the fleet, for a person as for a tick."""
-        return sorted({*self._slots(observed, "active")} - {*frozen(observed)})
-
-    def _slots(self, observed: t.Mapping[str, Instance], state: str) -> list[int]:
-        return fleet.slots(observed, self._job.how.spec.max_slots)[state]
 
     # --- act -------------------------------------------------------------------------------------------------------
 
@@ -413,7 +264,7 @@ class Run:
         if self._job.refresh:
             self._roll(actor, decided.state, settings)
             return
-        if self._job.restart and not self._renew(actor, self._job.restart, decided.state, settings):
+        if self._job.restart and not self._renewal(actor, decided.state, settings, self._job.restart).run(self._job.restart):
             return
         heals = self._may_heal(decision, seen)
         if heals:
@@ -444,6 +295,9 @@ class Run:
         still = frozen(seen.observed)
         return [slot for slot in due if slot not in still]
 
+    def _slots(self, observed: t.Mapping[str, Instance], state: str) -> list[int]:
+        return fleet.slots(observed, self._job.how.spec.max_slots)[state]
+
     def _may_heal(self, decision: Decision, seen: Seen) -> bool:
         """Whether slots are renewed after a failover in this run: only one at a time is taken out, for whatever reason."""
         return bool(self._due(seen)) and not decision.drain and not self._slots(seen.observed, "draining")
@@ -460,7 +314,7 @@ class Run:
         up = [slot for state in ("active", "draining") for slot in self._slots(seen.observed, state)]
         self._healing, words = failover.plan(before, seen.primary, up)
         still = sorted({*self._healing.slots} & {*frozen(seen.observed)})
-        waits = f"Not renewed after the failover while it is frozen (lxc pause): slot {_list(still)}." if still else ""
+        waits = f"Not renewed after the failover while it is frozen (lxc pause): {slots_words(still)}." if still else ""
         self._said += [text for text in (note, words, waits) if text]
 
     def _heal(self, actor: Actor, seen: Seen, state: State, settings: LoadedSettings) -> None:
@@ -480,78 +334,28 @@ class Run:
             return True
 
         _require_proxies(seen)
-        if not self._renew(actor, self._due(seen), state, settings, begins):
+        if not self._renewal(actor, state, settings).run(self._due(seen), begins):
             return
         back = [slot for slot in tried if slot in self._healing.slots]
         if back:
             self._healing = self._healing.put_back(back, self._ports.now() + self._job.how.spec.drain_timeout)
-            self._said.append(f"Not renewed after the failover, and tried again later: slot {_list(back)}.")
-
-    def _renew(
-        self, actor: Actor, slots: t.Sequence[int], state: State, settings: LoadedSettings, begins: Begins = lambda _slot, _observed: True
-    ) -> bool:
-        """Take slots out and start them anew, one after the other, until one fails; returns whether none did.
-
-        A fleet of one gets a second instance meanwhile, where there may be one. It stays where the one that it stands in for is not back.
-        """
-        told, spare = len(actor.failures), self._spare(slots)
-        standing_in = actor.start(spare, observe(self._lxd)) if spare else []
-        if spare and not standing_in and self._job.restart:
-            # What it did not come up with is what the only one that serves would be started with.
-            return False
-        self._said += [f"Slot {slot} serves while the only other one is renewed." for slot in standing_in]
-        if not self._one_by_one(actor, slots, told, lambda: self._record(state, settings), begins):
-            return False
-        if standing_in and not {*slots} & {*self._slots(observe(self._lxd), "draining")}:
-            actor.drain(standing_in, observe(self._lxd), self._job.how.keeps)
-            self._until_gone(actor, {*standing_in})
-        return True
-
-    def _one_by_one(self, actor: Actor, slots: t.Sequence[int], told: int, record: t.Callable[[], None], begins: Begins) -> bool:
-        """Renew the slots; each is noted as done before the next one is begun. Returns whether nothing failed since ``told`` failures.
-
-        It ends as well with a slot that is left draining: with the next one, nobody might be left to take requests. A restart by hand has
-        then failed for the others, whereas those that a failover left are renewed later, and so is one that ``begins`` is against.
-        """
-        for done, slot in enumerate(slots, 1):
-            observed = observe(self._lxd)
-            if not begins(slot, observed):
-                continue
-            actor.drain([slot], observed, "start")
-            left = self._until_gone(actor, {slot})
-            record()
-            if any(one.kind in FATAL for one in actor.failures[told:]):
-                return False
-            if left:
-                why = f"slot {slot} still drains (drain policy keep), and only one at a time is taken out"
-                actor.failures += [Failure(later, "drain_timeout", why) for later in slots[done:] if later in self._job.restart]
-                return not self._job.restart
-        return True
+            self._said.append(f"Not renewed after the failover, and tried again later: {slots_words(back)}.")
 
     def _roll(self, actor: Actor, state: State, settings: LoadedSettings) -> None:
         """Roll the fleet onto the current image."""
-        lent = refresh.Lent(
-            drained=lambda slot: self._until_gone(actor, {slot}),
+        rules = refresh.Rules(self._job.project, self._job.checkpoint, self._job.min_healthy)
+        refresh.Rolling(self._lxd, actor, rules, self._lent(actor, state, settings)).run(self._job.how.spec)
+
+    def _renewal(self, actor: Actor, state: State, settings: LoadedSettings, asked: t.Collection[int] = ()) -> Renewal:
+        return Renewal(self._lxd, actor, self._job.how, self._lent(actor, state, settings), asked)
+
+    def _lent(self, actor: Actor, state: State, settings: LoadedSettings) -> Lent:
+        return Lent(
+            drained=lambda slots: self._until_gone(actor, slots),
             record=lambda: self._record(state, settings),
             traffic=self._traffic,
             say=self._said.append,
         )
-        rules = refresh.Rules(self._job.project, self._job.checkpoint, self._job.min_healthy)
-        refresh.Rolling(self._lxd, actor, rules, lent).run(self._job.how.spec)
-
-    def _spare(self, slots: t.Collection[int]) -> list[int]:
-        """A slot to start before the only one that serves is taken out; none where others serve, or where there is no other to be had."""
-        limit = self._job.how.spec.max_slots
-        observed = observe(self._lxd)
-        now, serving = fleet.slots(observed, limit), self._serving(observed)
-        if len(serving) != 1 or serving[0] not in slots:
-            return []
-        others = fleet.spare(now, limit)
-        if not others:
-            held = {name: now[name] for name in ("draining", "failed") if now[name]}
-            why = f"other slots are held: {held}" if held else f"scale-max-instances is {limit}"
-            self._said.append(f"There is no second instance to be had ({why}), so visitors wait while the only one is renewed.")
-        return others[:1]
 
     def _leaving(self, decision: Decision) -> dict[str, list[int]]:
         """The slots to drain by what becomes of them: those that were replaced because they were ill are kept for inspection, and those
@@ -639,15 +443,18 @@ class Run:
         line = {**self._line(), "undone": self._undone()}
         values = self._switches()
         state = self._tick.state.as_dict() if self._tick is not None else {}
-        labels = {"project": self._job.project}
-        for write in (
-            functools.partial(journal.append, self._job.decision_log, line, self._job.decision_log_bytes),
-            functools.partial(journal.publish, self._job.textfile, line, state, values, labels),
-        ):
-            try:
-                write()
-            except OSError as error:
-                self._ports.warn(f"Nothing was written: {error}")
+        self._log(line)
+        self._write(journal.publish, self._job.textfile, line, state, values, {"project": self._job.project})
+
+    def _log(self, line: t.Mapping[str, t.Any]) -> None:
+        self._write(journal.append, self._job.decision_log, line, self._job.decision_log_bytes)
+
+    def _write(self, write: t.Callable[..., None], *what: t.Any) -> None:
+        """A disk that is full keeps nobody from scaling."""
+        try:
+            write(*what)
+        except OSError as error:
+            self._ports.warn(f"Nothing was written: {error}")
 
     def _switches(self) -> t.Mapping[str, t.Any] | None:
         """The settings by which metrics are published: where the run ended before it read them, those of the file; None if it is broken."""
@@ -690,30 +497,6 @@ class Run:
                 _failed_words(failures, self._actor.aside if self._actor is not None else ()), **{**result, "changed": bool(did)}
             )
         return result
-
-
-def _to_go(view: View, active: t.Collection[int], count: int) -> tuple[int, ...]:
-    """The slots that a person's smaller size takes in: those unhealthy beyond their patience first, then the highest, no protected one.
-
-    :raises InvalidInput: too many are protected
-    """
-    kept = {one.slot for one in view.facts.instances if one.protected} & {*active}
-    doomed = {one.slot for one in view.doomed}
-    able = sorted({*active} - kept, key=lambda slot: (slot not in doomed, -slot))
-    if len(able) < count:
-        raise InvalidInput(
-            f"{count} of {len(active)} instances would have to go, and slot {', '.join(map(str, sorted(kept)))} is protected "
-            f"(user.gb.protected): give a count of {len(active) - len(able)} or more, or unset the key."
-        )
-    return tuple(able[:count])
-
-
-def _list(slots: t.Iterable[int]) -> str:
-    return ", ".join(map(str, slots))
-
-
-#: how slots are renewed or rolled
-IN_TURN = "one after the other"
 
 
 def _require_proxies(seen: Seen) -> None:

@@ -19,9 +19,14 @@ def instances(count: int) -> str:
     return f"{count} instance" + ("" if count == 1 else "s")
 
 
-def slots_words(slots: t.Sequence[int]) -> str:
+def listed(slots: t.Iterable[int]) -> str:
+    """The slots' numbers."""
+    return ", ".join(map(str, slots))
+
+
+def slots_words(slots: t.Iterable[int]) -> str:
     """The slots, as one grammatical thing."""
-    return f"slot {', '.join(str(slot) for slot in slots)}"
+    return f"slot {listed(slots)}"
 
 
 def capital(text: str) -> str:

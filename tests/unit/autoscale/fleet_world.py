@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import How
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import given
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Job, Ports
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import Job, Ports
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Health
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, Conflict, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.engines import ENGINES
