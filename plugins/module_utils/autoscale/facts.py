@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import latency
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, InstanceFacts
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import amount
 
 #: seconds; a shorter interval says more about the sampling than about the load
 SHORTEST = 1.0
@@ -83,9 +84,9 @@ def _objections(
 
 def sample_of(fleet: t.Sequence[t.Mapping[str, t.Any]], traffic: t.Sequence[t.Mapping[str, t.Any]], time: float) -> Sample:
     """The counters in what C(lxc_botserver_info) and C(caddy_upstreams_info) returned."""
-    cpu = {str(one["name"]): Counter(number(one.get("cpu_usage_ns")), time, number(one.get("started_at"))) for one in fleet}
+    cpu = {str(one["name"]): Counter(amount(one.get("cpu_usage_ns")), time, amount(one.get("started_at"))) for one in fleet}
     requests = {
-        _proxy_name(index, info): Counter(number(info.get("requests_total")), number(info.get("time")), number(info.get("started_at")))
+        _proxy_name(index, info): Counter(amount(info.get("requests_total")), amount(info.get("time")), amount(info.get("started_at")))
         for index, info in enumerate(traffic)
     }
     return Sample(time, cpu, requests, latency.histograms(traffic))
@@ -130,13 +131,6 @@ def observe(
     return dataclasses.replace(facts, notes=tuple(notes))
 
 
-def number(value: t.Any) -> float | None:
-    """A finite number that is not negative, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        return None
-    return float(value)
-
-
 def _instance(
     one: t.Mapping[str, t.Any], upstreams: _Upstreams, now: Sample, previous: Sample | None, longest: float, notes: list[str]
 ) -> InstanceFacts:
@@ -148,7 +142,7 @@ def _instance(
         status=str(one.get("status") or ""),
         state=_state(one),
         ready=upstreams.healthy(address),
-        started_at=_past(number(one.get("started_at")), now.time),
+        started_at=_past(amount(one.get("started_at")), now.time),
         protected=one.get("protected") is True,
         in_flight=upstreams.in_flight(address),
         image=str(one.get("image") or ""),
@@ -175,7 +169,7 @@ def _state(one: t.Mapping[str, t.Any]) -> str:
 def _cpu(one: t.Mapping[str, t.Any], now: Sample, previous: Sample | None, longest: float) -> Rate:
     """Per cent of the instance's own limit, from cgroup nanoseconds; the load average is the host's and is never asked."""
     name = str(one["name"])
-    limit = number(one.get("cpu_limit"))
+    limit = amount(one.get("cpu_limit"))
     if not limit:
         return Rate(None, "it has no CPU limit to be measured against")
     nanoseconds = rate(previous.cpu.get(name) if previous else None, now.cpu[name], longest)
@@ -183,8 +177,8 @@ def _cpu(one: t.Mapping[str, t.Any], now: Sample, previous: Sample | None, longe
 
 
 def _memory(one: t.Mapping[str, t.Any]) -> Rate:
-    limit = number(one.get("memory_limit_bytes"))
-    used = number(one.get("memory_used_bytes"))
+    limit = amount(one.get("memory_limit_bytes"))
+    used = amount(one.get("memory_used_bytes"))
     if not limit:
         return Rate(None, "it has no memory limit to be measured against")
     return Rate(None, "it cannot be read") if used is None else Rate(100 * used / limit)
@@ -223,11 +217,11 @@ class _Upstreams:
     @property
     def waiting(self) -> int:
         """Requests in flight to anyone, as far as proxies say."""
-        counts = (number(upstream.get("in_flight")) for said in self._by_host.values() for upstream in said)
+        counts = (amount(upstream.get("in_flight")) for said in self._by_host.values() for upstream in said)
         return int(sum(count for count in counts if count is not None))
 
     def in_flight(self, host: str) -> int | None:
         """Requests in flight to it over all proxies; None if one of them does not say."""
-        counts = [number(upstream.get("in_flight")) for upstream in self._by_host.get(host, ())]
+        counts = [amount(upstream.get("in_flight")) for upstream in self._by_host.get(host, ())]
         known = [count for count in counts if count is not None]
         return int(sum(known)) if known and len(known) == len(counts) else None

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Direction, History, Load
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import amount, finite
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import NOISE
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import HOUR
 
@@ -86,8 +86,8 @@ def from_dict(data: t.Mapping[str, t.Any]) -> History:
     :raises KeyError, TypeError, ValueError, AttributeError: it is none
     """
     return History(
-        last_out=_time(data["last_out"]),
-        last_in=_time(data["last_in"]),
+        last_out=amount(data["last_out"]),
+        last_in=amount(data["last_in"]),
         loads=tuple(Load(_number(one["time"]), {str(k): _number(v) for k, v in one["totals"].items()}) for one in data.get("loads", ()))[
             -2 * MOST :
         ],
@@ -96,7 +96,7 @@ def from_dict(data: t.Mapping[str, t.Any]) -> History:
         replacing={int(slot): int(new) for slot, new in data.get("replacing", {}).items()},
         replaced=tuple(_number(at) for at in data.get("replaced", ()))[-MOST:],
         failed_starts=int(data.get("failed_starts", 0)),
-        last_failed=_time(data.get("last_failed")),
+        last_failed=amount(data.get("last_failed")),
         stuck={int(slot): _number(at) for slot, at in data.get("stuck", {}).items()},
     )
 
@@ -141,10 +141,7 @@ def stuck(history: History, slots: t.Collection[int], now: float) -> History:
 
 
 def _number(value: t.Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    found = finite(value)
+    if found is None:
         raise ValueError(f"{value!r} is no number")
-    return float(value)
-
-
-def _time(value: t.Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0 else None
+    return found

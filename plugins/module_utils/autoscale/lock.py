@@ -17,7 +17,7 @@ import re
 import socket
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import amount
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, from_json
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, WaitTimeout
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import store
@@ -85,7 +85,7 @@ def found(keys: store.Keys) -> Lock | None:
         return None
     try:
         data = json.loads(text)
-        return Lock(str(data["holder"]), str(data["purpose"]), float(data["expires"]), number(data.get("since")))
+        return Lock(str(data["holder"]), str(data["purpose"]), float(data["expires"]), amount(data.get("since")))
     except (ValueError, KeyError, TypeError) as error:
         raise Refused(
             f"{LOCK_KEY} holds {text[:80]!r}, which is not a lock of this collection. If nobody means it to keep the autoscaler away, "
@@ -266,7 +266,7 @@ def expiry(now: float, ttl: t.Any) -> float:
 
     :raises InvalidInput: ``ttl`` is not a positive number of seconds
     """
-    seconds = number(ttl)
+    seconds = amount(ttl)
     if not seconds:
         raise InvalidInput(f"ttl is {ttl!r}; give the seconds after which the lock of a run that died may be taken over.")
     return now + seconds

@@ -15,11 +15,12 @@ import itertools
 import json
 import math
 import statistics
-import sys
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import textfile
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import AHEAD
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import finite
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import HEALING
 
 Mapping = t.Mapping[str, t.Any]
 Mood = t.Literal["steady", "held", "out", "in", "alert", "error"]
@@ -168,7 +169,7 @@ class Report:
     @functools.cached_property
     def interval(self) -> float:
         """Seconds from tick to tick, as set, or else as seen."""
-        wanted = number(self.settings.get("scale-check-interval"))
+        wanted = finite(self.settings.get("scale-check-interval"))
         steps = [later.time - earlier.time for earlier, later in itertools.pairwise(self.ticks)]
         return wanted or (statistics.median(steps) if steps else 30.0) or 30.0
 
@@ -213,7 +214,7 @@ class Report:
 
     def reversals(self, since: float) -> int:
         """How often a step after ``since`` went the other way than the step before it; what mends the fleet, or failed, is left aside."""
-        resized = (tick for tick in self.steps if tick.rule not in textfile.HEALING and not tick.undone)
+        resized = (tick for tick in self.steps if tick.rule not in HEALING and not tick.undone)
         return sum(a.action != b.action for a, b in itertools.pairwise(resized) if b.time >= since)
 
     @functools.cached_property
@@ -286,17 +287,10 @@ def label(metric: str) -> str:
     return LABELS.get(metric) or metric.replace("-", " ").replace("_", " ").capitalize()
 
 
-def number(value: t.Any) -> float | None:
-    """A finite number, or None for anything else, such as one with more digits than a float has room for."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
-        return None
-    return float(value)
-
-
 def _tick(data: Mapping) -> Tick:
     sized = data.get("current") is not None
     notes = tuple(map(str, data.get("notes") or ()))
-    moment = number(data["time"])
+    moment = finite(data["time"])
     if moment is None or moment < 0:
         raise ValueError(f"{data['time']!r} is no time")
     return Tick(
@@ -312,7 +306,7 @@ def _tick(data: Mapping) -> Tick:
         alert=bool(data.get("alert")),
         notes=tuple(note for note in notes if data.get("reason") and note not in data["reason"]),
         errors=_errors(data.get("errors")),
-        took=number(data.get("took_seconds")),
+        took=finite(data.get("took_seconds")),
         holder=str(data.get("holder") or ""),
         dry_run=bool(data.get("dry_run")),
         sized=sized,
@@ -337,7 +331,7 @@ def _flat(data: Mapping) -> Mapping:
 
 def _reading(data: Mapping) -> Reading:
     missing = int(data.get("missing") or 0)
-    value, threshold = (_clamped(number(data.get(key))) for key in ("value", "threshold"))
+    value, threshold = (_clamped(finite(data.get(key))) for key in ("value", "threshold"))
     return Reading(value, threshold, str(data.get("unit") or "").strip(), missing)
 
 
@@ -387,7 +381,7 @@ def _silent(report: Report) -> Said:
         yield Concern(f"There was no tick in the last {duration(report.now - report.since)}, as far as the log and LXD know.", grave=True)
     elif report.now - report.last.time > SILENT * report.interval:
         ago = duration(report.now - report.last.time)
-        if (number(report.lock.get("expires")) or 0.0) > report.now:
+        if (finite(report.lock.get("expires")) or 0.0) > report.now:
             yield Concern(
                 f"The last tick ended {ago} ago; {report.lock.get('holder')} is at work meanwhile, for {report.lock.get('purpose')}."
             )
@@ -408,7 +402,7 @@ def _last_tick(report: Report) -> Said:
 
 
 def _bounds(report: Report) -> Said:
-    last, low, high = report.last, number(report.settings.get("scale-min-instances")), number(report.settings.get("scale-max-instances"))
+    last, low, high = report.last, finite(report.settings.get("scale-min-instances")), finite(report.settings.get("scale-max-instances"))
     if last is None or last.unknown:
         return
     if low is not None and last.current < low:
@@ -445,13 +439,13 @@ def _instances(report: Report) -> Said:
     failed = [f"{one.get('name')} ({one['failure']})" if one.get("failure") else str(one.get("name")) for one in _in(report, "failed")]
     if failed:
         yield Concern(f"Failed and kept for inspection: {', '.join(failed)}.")
-    late = [str(one.get("name")) for one in _in(report, "draining") if (number(one.get("drain_deadline")) or math.inf) < report.now]
+    late = [str(one.get("name")) for one in _in(report, "draining") if (finite(one.get("drain_deadline")) or math.inf) < report.now]
     if late:
         yield Concern(f"Draining past the deadline: {', '.join(late)}.", grave=True)
 
 
 def _lock(report: Report) -> Said:
-    expires = number(report.lock.get("expires"))
+    expires = finite(report.lock.get("expires"))
     if expires is not None and expires < report.now:
         yield Concern(f"{report.lock.get('holder')} died holding the lock; the next tick takes it over.")
 

@@ -16,6 +16,7 @@ import math
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import finite
 
 WIDTH, HEIGHT = 1000.0, 100.0
 #: lengths between the marks of the time axis, in seconds, the last one or a multiple of it beyond, and how many marks there may be
@@ -253,7 +254,7 @@ def instances_panel(report: model.Report, axis: Axis, points: t.Sequence[Column]
     """The fleet's size, what it was meant to be, and its bounds."""
     sizes = [one.size for one in points if one.size is not None]
     peak = max([*sizes, *(one.wish for one in points if one.wish is not None)], default=0) or 1
-    low, high = (model.number(report.settings.get(f"scale-{name}-instances")) for name in ("min", "max"))
+    low, high = (finite(report.settings.get(f"scale-{name}-instances")) for name in ("min", "max"))
     fits = high is not None and high <= max(2.5 * peak, peak + 4)
     scale = Scale(max(high if fits and high else 1.4 * peak, peak) * 1.12)
     bounds = [(value, name) for value, name in ((low, "min"), (high if fits else None, "max")) if value is not None]

@@ -16,6 +16,7 @@ import json
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import finite
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.report_chart import (
     Axis,
     Column,
@@ -121,7 +122,7 @@ def _tile(name: str, figure: str, more: str = "", kind: str = "", meter: float |
 
 
 def _size_tile(report: model.Report, last: model.Tick) -> str:
-    low, high = (model.number(report.settings.get(f"scale-{name}-instances")) for name in ("min", "max"))
+    low, high = (finite(report.settings.get(f"scale-{name}-instances")) for name in ("min", "max"))
     wish = f" <small>to be {last.desired}</small>" if last.desired != last.current else ""
     bounds = f"{low:.0f} to {high:.0f} allowed" if low is not None and high is not None else ""
     if last.unknown:
@@ -255,7 +256,7 @@ def _word(key: str) -> Cell:
 
 def _per_cent(key: str) -> Cell:
     def cell(one: t.Mapping[str, t.Any], _axis: Axis) -> str:
-        value = model.number(one.get(key))
+        value = finite(one.get(key))
         if value is None:
             return ""
         return f'<span class="bar"><i style="width:{min(max(value, 0.0), 100.0):.0f}%"></i></span>{value:.0f} %'
@@ -274,7 +275,7 @@ def _state(one: t.Mapping[str, t.Any], _axis: Axis) -> str:
 
 
 def _since(one: t.Mapping[str, t.Any], axis: Axis) -> str:
-    started = model.number(one.get("started_at"))
+    started = finite(one.get("started_at"))
     return "" if started is None else f"{model.duration(axis.end - started)}"
 
 

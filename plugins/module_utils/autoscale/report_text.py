@@ -13,6 +13,7 @@ import textwrap
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import finite
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.report_chart import Axis, nice_top
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.report_html import sentences, verdict
 
@@ -177,5 +178,5 @@ def _fleet(report: model.Report) -> list[str]:
 
 
 def _per_cent(value: t.Any) -> str:
-    number = model.number(value)
+    number = finite(value)
     return "" if number is None else f"{number:.0f} %"

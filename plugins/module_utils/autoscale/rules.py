@@ -71,6 +71,8 @@ def _heals_behind(first: Proposal, proposal: Proposal) -> bool:
 
 #: the rule by which unhealthy instances are started anew in their own slots, as no other is free for a replacement
 RENEW = "renew"
+#: the rules whose steps mend the fleet and follow no load: the way of one says nothing about the next
+HEALING = frozenset({"restart", "replace", "retire", RENEW})
 
 
 # --- bounds --------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import typing as t
 import unicodedata
 from urllib.parse import urlencode
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import number
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import amount
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import SECRET_LENGTH
 
@@ -222,7 +222,7 @@ def read(lxd: Connection, source: Options, now: float) -> dict[str, t.Any]:
         oldest = float(source.get("max_age") or MAX_AGE)
         if now - found.time > oldest:
             raise Unknown(f"its last value is {now - found.time:.0f} s old, more than {oldest:.0f} s")
-        if number(found.value) is None:
+        if amount(found.value) is None:
             raise Unknown(f"its value is {found.value!r}, which is no number from 0 up")
     except Unknown as error:
         return _unknown(source, _without_secrets(str(error), source[kind]))

@@ -16,7 +16,7 @@ import json
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import history as past
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Counter, Sample, number
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Counter, Sample
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.latency import Histogram
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import (
     Decision,
@@ -26,6 +26,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
     InstanceFacts,
     Pause,
 )
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import amount
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 
 VERSION = 2
@@ -156,12 +157,12 @@ def _sample(data: t.Mapping[str, t.Any]) -> Sample:
 def _histogram(data: t.Mapping[str, t.Any]) -> Histogram:
     buckets = {str(bound): float(count) for bound, count in data["buckets"].items()}
     return Histogram(
-        float(data["time"]), number(data["started_at"]), buckets, float(data["count"]), float(data["sum"]), number(data.get("since"))
+        float(data["time"]), amount(data["started_at"]), buckets, float(data["count"]), float(data["sum"]), amount(data.get("since"))
     )
 
 
 def _counters(data: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, Counter]:
-    return {str(name): Counter(number(one["value"]), number(one["time"]), number(one["started_at"])) for name, one in data.items()}
+    return {str(name): Counter(amount(one["value"]), amount(one["time"]), amount(one["started_at"])) for name, one in data.items()}
 
 
 def _pending(data: t.Mapping[str, t.Any]) -> Pending:

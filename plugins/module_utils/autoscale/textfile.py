@@ -19,6 +19,8 @@ import math
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils import prometheus
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import finite
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import HEALING
 
 Mapping = t.Mapping[str, t.Any]
 Labels = tuple[tuple[str, str], ...]
@@ -31,8 +33,6 @@ READING = frozenset({"source", "proxy", "settings"})
 DIRECTIONS = ("out", "in")
 ACTIONS = (*DIRECTIONS, "hold")
 STATES = ("active", "draining", "warm", "failed")
-#: rules whose steps mend the fleet and follow no load: the way of one says nothing about the next
-HEALING = frozenset({"restart", "replace", "retire", "renew"})
 
 #: which key of config.csv switches a group of metrics off; the first switches all of them
 MAIN_SWITCH = "metrics-scaling-enabled"
@@ -136,14 +136,14 @@ class Seen:
     def last_step(self, direction: str) -> float | None:
         """When the last step in a direction was, this tick's included; seconds since the epoch."""
         if self.moved == direction:
-            return _number(self.decision.get("time"))
+            return _value(self.decision.get("time"))
         kept = self.counters.values.get((LAST_STEP, _labels(direction=direction)))
-        return _number((self.state.get("history") or {}).get(f"last_{direction}")) or kept
+        return _value((self.state.get("history") or {}).get(f"last_{direction}")) or kept
 
     def last_resized(self, direction: str) -> float | None:
         """The same of steps that were not there to mend the fleet, as far as this file knows of them."""
         if self.resized == direction:
-            return _number(self.decision.get("time"))
+            return _value(self.decision.get("time"))
         return self.counters.values.get((LAST_RESIZED, _labels(direction=direction)))
 
     @property
@@ -188,7 +188,7 @@ def _plain(read: t.Callable[[Seen], t.Any]) -> t.Callable[[Seen], Values]:
     """One sample without labels, or none where the value is unknown."""
 
     def values(seen: Seen) -> Values:
-        value = _number(read(seen))
+        value = _value(read(seen))
         return {} if value is None else {(): value}
 
     return values
@@ -211,14 +211,14 @@ def _of_metrics(pick: t.Callable[[Mapping], t.Any]) -> t.Callable[[Seen], Values
     """One sample per metric of the decision; none where its value is unknown."""
 
     def values(seen: Seen) -> Values:
-        found = {name: _number(pick(metric)) for name, metric in seen.metrics.items()}
+        found = {name: _value(pick(metric)) for name, metric in seen.metrics.items()}
         return {_labels(metric=name): value for name, value in found.items() if value is not None}
 
     return values
 
 
 def _ratio(metric: Mapping) -> float | None:
-    value, threshold = _number(metric.get("value")), _number(metric.get("threshold"))
+    value, threshold = _value(metric.get("value")), _value(metric.get("threshold"))
     return None if value is None or not threshold else value / threshold
 
 
@@ -228,7 +228,7 @@ def _known(metric: Mapping) -> bool:
 
 def _per_instance(key: str, scale: float = 1.0) -> t.Callable[[Seen], Values]:
     def values(seen: Seen) -> Values:
-        found = {str(one.get("name")): _number(one.get(key)) for one in seen.fleet}
+        found = {str(one.get("name")): _value(one.get(key)) for one in seen.fleet}
         return {_labels(name=name): value * scale for name, value in found.items() if value is not None}
 
     return values
@@ -237,7 +237,7 @@ def _per_instance(key: str, scale: float = 1.0) -> t.Callable[[Seen], Values]:
 def _cpu_usage(seen: Seen) -> Values:
     """Per instance, or the fleet's mean where instances are not to be told apart: the mean over either is the same."""
     each = _per_instance("cpu")(seen) if seen.settings.get(LOAD, True) else {}
-    mean = _number((seen.metrics.get("cpu") or {}).get("value"))
+    mean = _value((seen.metrics.get("cpu") or {}).get("value"))
     return each or ({} if mean is None else {(): mean})
 
 
@@ -269,7 +269,7 @@ def _pinned(seen: Seen) -> Values:
     """The size that is pinned; where that is not known, what was."""
     if seen.controls is None:
         return seen.counters.of(PINNED)
-    pin = _number(seen.controls.get("pin"))
+    pin = _value(seen.controls.get("pin"))
     return {} if pin is None else {(): pin}
 
 
@@ -428,11 +428,9 @@ def _labels(**labels: str) -> Labels:
     return tuple(sorted(labels.items()))
 
 
-def _number(value: t.Any) -> float | None:
+def _value(value: t.Any) -> float | None:
     """A finite number, a truth as 1 or 0; None for anything else."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
+    return finite(int(value) if isinstance(value, bool) else value)
 
 
 def _by_kind(errors: t.Mapping[str, int]) -> dict[str, int]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Sample, keep, number, observe, sample_of
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.facts import Sample, keep, observe, sample_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Facts, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import amount
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_dict, remember, settle
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
@@ -83,7 +84,7 @@ def look(
 
 def with_readings(facts: Facts, readings: t.Sequence[t.Mapping[str, t.Any]]) -> Facts:
     """The facts with what other sources say, and why some of them say nothing."""
-    values = {str(one["name"]): number(one.get("value")) for one in readings}
+    values = {str(one["name"]): amount(one.get("value")) for one in readings}
     notes = (f"{one['name']}: {one.get('why') or 'it is no number from 0 up'}" for one in readings if values[str(one["name"])] is None)
     return dataclasses.replace(facts, readings={**facts.readings, **values}, notes=(*facts.notes, *notes))
 

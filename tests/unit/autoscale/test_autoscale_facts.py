@@ -14,12 +14,12 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.fact
     Counter,
     Sample,
     keep,
-    number,
     observe,
     rate,
     sample_of,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, Policy
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import amount
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 
 BEFORE = Counter(1000.0, NOW - 10, NOW - 3600)
@@ -53,12 +53,12 @@ def test_rate(before: Counter | None, now: Counter, value: float | None, why: st
 
 @pytest.mark.parametrize("value", [None, True, "12", float("nan"), float("inf"), -1, [], {}])
 def test_what_is_no_number(value: t.Any) -> None:
-    assert number(value) is None
+    assert amount(value) is None
 
 
 def test_what_is_a_number() -> None:
-    assert number(0) == 0.0
-    assert number(2.5) == 2.5
+    assert amount(0) == 0.0
+    assert amount(2.5) == 2.5
 
 
 def two_ticks(

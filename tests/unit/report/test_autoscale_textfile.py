@@ -13,9 +13,9 @@ import pytest
 
 from ansible_collections.generalbots.scaling.plugins.module_utils import prometheus
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Held, Metric
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW, RULES
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import HEALING, RENEW, RULES
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.textfile import ERROR_KINDS, FAMILIES, HEALING, render
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.textfile import ERROR_KINDS, FAMILIES, render
 
 NOW = 1_767_225_600.0
 OWN = "generalbots_autoscaler_"

@@ -13,6 +13,7 @@ import report_builders as builders
 from report_builders import INTERVAL, NOW, line
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import finite
 
 SETTINGS = builders.SETTINGS
 
@@ -59,7 +60,7 @@ def test_a_torn_line_is_counted_and_stops_nothing(torn: str) -> None:
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), True, "5"])
 def test_what_is_no_number_is_left_out_and_ends_nothing(value: t.Any) -> None:
-    assert model.number(value) is None
+    assert finite(value) is None
     report = built(line(NOW, took_seconds=value, metrics={"cpu": {"value": value, "threshold": 70.0}}))
     assert report.last is not None
     assert (report.last.took, report.last.metrics["cpu"].value, report.unreadable) == (None, None, 0)
