@@ -39,7 +39,7 @@ OPTIONAL = frozenset({"h", "h2", "i", "i2"})
 HEAD = """\
 # Benches
 
-Written by `make bench`; [tests/bench](../tests/bench/README.md) says how each figure comes about. Only the ratios mean something:
+Written by `make bench`; `tests/bench/README.md` of the repository says how each figure comes about. Only the ratios mean something:
 both sides of a row were measured in the same run on the same machine.
 
 Machine: {machine}.

@@ -17,7 +17,7 @@ import pytest
 from tools import artifact
 
 FOLDERS = {"docs", "inventories", "meta", "playbooks", "plugins", "roles"}
-FILES = {"CHANGELOG.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "constraints.txt", "requirements.txt"}
+FILES = {"CHANGELOG.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "constraints.txt", "requirements.txt"}
 # Hidden files may hold secrets or the state of tools; the rest is rubbish.
 UNWANTED = re.compile(r"(^|/)(\.|__pycache__)|\.(pyc|retry|log|key|crt|tar\.gz)$")
 
@@ -60,6 +60,16 @@ def test_secrets_beside_an_inventory_stay_out(archive: pathlib.Path, tmp_path: p
             secret.parent.rmdir()
 
 
+LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
+
+
+def test_links_of_the_documentation_lead_somewhere_in_the_artifact(installed: pathlib.Path) -> None:
+    pages = [*installed.glob("*.md"), *installed.glob("docs/**/*.md"), *installed.glob("roles/*/README.md")]
+    links = {(page, link) for page in pages for link in LINK.findall(page.read_text()) if "://" not in link}
+    assert len(links) > 50, "the pattern finds no links any more"
+    assert sorted(f"{page.relative_to(installed)}: {link}" for page, link in links if not (page.parent / link).exists()) == []
+
+
 def test_documentation_is_found_in_the_installed_collection(installed: pathlib.Path) -> None:
     modules = sorted(f"generalbots.scaling.{path.stem}" for path in (installed / "plugins" / "modules").glob("*.py"))
     shown = ansible(installed, "ansible-doc", "--type", "module", *modules)
@@ -73,3 +83,34 @@ def test_playbooks_run_from_the_installed_collection_by_name(installed: pathlib.
     hosts = str(installed / "inventories" / inventory / "01-hosts.yml")
     checked = ansible(installed, "ansible-playbook", "--syntax-check", "-i", hosts, f"generalbots.scaling.{playbook}")
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+ROOT = """
+- hosts: localhost
+  gather_facts: false
+  roles:
+    - role: generalbots.scaling.gb
+      vars:
+        gb_config_csv: {config}
+  tasks:
+    - ansible.builtin.debug:
+        var: gb_inventory_dir
+"""
+
+
+def test_an_inventory_that_is_no_file_has_its_folder_beside_the_playbook(installed: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    play = tmp_path / "play.yml"
+    play.write_text(ROOT.format(config=installed / "inventories/demo/config.csv"), encoding="utf-8")
+    done = ansible(installed, "ansible-playbook", "-i", "localhost,", "-c", "local", str(play))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f'"gb_inventory_dir": "{tmp_path}"' in done.stdout
+    assert not (tmp_path / "None").exists()
+
+
+@pytest.mark.parametrize(
+    "playbook, group", [("postgres_switchover", "postgres"), ("postgres_upgrade", "postgres"), ("etcd_recover", "etcd")]
+)
+def test_a_playbook_without_its_members_says_so(installed: pathlib.Path, playbook: str, group: str) -> None:
+    done = ansible(installed, "ansible-playbook", "-i", "localhost,", "-c", "local", f"generalbots.scaling.{playbook}")
+    assert done.returncode != 0
+    assert f"(group {group}). Name the inventory of the site with -i" in done.stdout.replace("\n", " ")
