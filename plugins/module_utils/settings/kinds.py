@@ -24,6 +24,19 @@ _WORDS: dict[str, tuple[str, str]] = {
     "path": (r"/(?!/)[A-Za-z0-9._~!$&()*+,;=:@%/?-]{0,255}", "a URL path that begins with one slash, at most 256 characters"),
     "text": (r"[A-Za-z0-9](?:[A-Za-z0-9._:/@+ -]{0,198}[A-Za-z0-9])?", "plain text of at most 200 letters, digits, blanks and ._:/@+-"),
 }
+# How people write what should stand bare: with a comment behind it, a unit, commas between thousands, or another word for a truth.
+_COMMENT = re.compile(r"\s+#.*")
+_QUANTITY = re.compile(r"([0-9]+)\s*([a-z%]+)", re.ASCII)
+_THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+", re.ASCII)
+_UNITS = {
+    "seconds": {
+        **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
+        **dict.fromkeys(("m", "min", "minute", "minutes"), 60),
+        **dict.fromkeys(("h", "hour", "hours"), 3600),
+    },
+    "%": {"%": 1, "percent": 1},
+}
+_TRUTHS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
 # What botserver's own reader takes for "not set".
 _UNSET = frozenset({"", "none", "null", "n/a"})
 
@@ -69,6 +82,33 @@ def read(key: Key, text: str) -> Value:
     if key.kind in _WORDS:
         return _word(key, text)
     return _READERS[key.kind](key, text)
+
+
+def meant(key: Key, text: str) -> str | None:
+    """What a text that the key does not accept was likely meant to be, as it should be written; None where nobody can tell."""
+    bare = _COMMENT.sub("", text).strip("\"' ")
+    return next((guess for guess in _guesses(key, bare) if _is_value(key, guess)), None)
+
+
+def _guesses(key: Key, bare: str) -> t.Iterator[str]:
+    small = bare.lower()
+    if key.kind == "boolean":
+        yield _TRUTHS.get(small, small)
+    yield bare
+    yield small
+    if _THOUSANDS.fullmatch(bare):
+        yield bare.replace(",", "")
+    quantity = _QUANTITY.fullmatch(small)
+    factor = _UNITS.get(key.unit, {}).get(quantity[2]) if quantity else None
+    if quantity and factor:
+        yield str(int(quantity[1]) * factor)
+
+
+def _is_value(key: Key, text: str) -> bool:
+    try:
+        return read(key, text) is not None
+    except BadValue:
+        return False
 
 
 def render(value: Value) -> str:

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import re
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
@@ -18,6 +19,9 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.validate import Problem, broken_rules, refusal
 
 OVERRIDES = "gb_settings_overrides"
+# Hyphens and dashes of typography, which come with a key that is copied from a page; and what people write for a hyphen.
+_DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+_HYPHENS = re.compile(_DASHES.pattern + "|[_ ]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +114,7 @@ class _Reading:
             )
         for entry in parsed.loose:
             if _is_claimed(entry.key):
-                self._problem(entry.line, entry.key, "", "has no comma between key and value", f"Write {_nearest(entry.key)},value")
+                self._problem(entry.line, entry.key, "", "has no comma between key and value", f"Write {_with_comma(entry.key)}")
         seen: dict[str, tuple[int, Value]] = {}
         for entry in parsed.entries:
             if find(entry.key):
@@ -180,12 +184,16 @@ class _Reading:
         try:
             return kinds.read(key, text)
         except kinds.BadValue as exc:
-            self._problem(line, name, text, str(exc), f"Write it bare, without quotes, unit or comment: {name},{kinds.example(key)}")
+            meant = kinds.meant(key, text)
+            remedy = f"Write {name},{meant}" if meant else f"Give such a value, as in {name},{kinds.example(key)}"
+            self._problem(line, name, text, str(exc), remedy)
             return None
 
     def _unknown(self, line: int | None, key: str, value: str) -> None:
         nearest = _nearest(key)
-        self._problem(line, key, value, f"is not a known key; the nearest one is {nearest}", f"Write {nearest}, or take the key out")
+        rule = f"is not a known key; the nearest one is {nearest}" if nearest else "is not a known key"
+        remedy = f"Write {nearest}, or take the key out" if nearest else "Take it out; docs/settings.md has those that there are"
+        self._problem(line, key, value, rule, remedy)
 
     def _problem(self, line: int | None, key: str, value: str, rule: str, remedy: str) -> None:
         place = OVERRIDES if line is None else self.source
@@ -194,17 +202,24 @@ class _Reading:
 
 
 def _spelled(key: str) -> str:
-    """A key as it would be written here: small letters, hyphens, no quotes."""
-    return key.strip("\"'").lower().replace("_", "-").replace(" ", "-")
+    """A key as it would be written here: small letters, plain hyphens, no quotes."""
+    return _HYPHENS.sub("-", key.strip("\"'").lower())
 
 
 def _is_claimed(key: str) -> bool:
     """Whether a key that we do not know was meant for us: our prefix, or a known key in another spelling."""
-    return key.lower().startswith(PREFIXES) or _spelled(key) in KEYS
+    return _DASHES.sub("-", key.lower()).startswith(PREFIXES) or _spelled(key) in KEYS
 
 
-def _nearest(key: str) -> str:
-    return difflib.get_close_matches(_spelled(key), KEYS, n=1, cutoff=0.0)[0]
+def _nearest(key: str) -> str | None:
+    """The key of ours that is so much like this one that it may have been meant."""
+    return next(iter(difflib.get_close_matches(_spelled(key), KEYS, n=1, cutoff=0.75)), None)
+
+
+def _with_comma(line: str) -> str:
+    """A line as it was meant, where something else than a comma stands between key and value."""
+    key, _sign, value = next((parts for sign in ";\t= " if (parts := line.partition(sign))[1]), (line, "", ""))
+    return f"{_nearest(key) or _spelled(key)},{value.strip() or 'value'}"
 
 
 def _text(value: t.Any) -> str | None:

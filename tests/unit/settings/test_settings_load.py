@@ -140,13 +140,46 @@ def test_an_unknown_key_of_ours_is_refused_with_the_nearest_name(line: str, near
 
 def test_a_very_long_unknown_key_is_refused_too() -> None:
     (error,) = errors_of("scale-" + "x" * 100_000 + "," + "y" * 1000)
-    assert "nearest one" in error["rule"]
+    assert (error["rule"], error["remedy"]) == ("is not a known key", "Take it out; docs/settings.md has those that there are.")
 
 
 def test_a_line_of_ours_without_comma_is_refused_and_others_pass() -> None:
     (error,) = errors_of("some words\nscale-enabled;true\n")
     assert (error["line"], error["rule"]) == (2, "has no comma between key and value")
-    assert error["remedy"] == "Write scale-enabled,value."
+    assert error["remedy"] == "Write scale-enabled,true."
+
+
+@pytest.mark.parametrize("line", ["scale-enabled;yes", "scale-enabled\tyes", "scale-enabled = yes", "scale-enabled yes"])
+def test_a_line_with_another_sign_is_told_as_it_was_meant(line: str) -> None:
+    assert errors_of(line)[0]["remedy"] == "Write scale-enabled,yes."
+    assert errors_of("scale-enabled")[0]["remedy"] == "Write scale-enabled,value."
+
+
+@pytest.mark.parametrize("dash", "\u2010\u2011\u2013\u2014\u2212")
+def test_a_key_with_dashes_of_a_printed_page_is_refused(dash: str) -> None:
+    (error,) = errors_of(f"scale{dash}min{dash}instances,2")
+    assert error["remedy"] == "Write scale-min-instances, or take the key out."
+    assert errors_of(f"cache{dash}nod,2")[0]["remedy"] == "Write cache-nodes, or take the key out."
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("scale-enabled,yes", "Write scale-enabled,true."), ("scale-enabled,0", "Write scale-enabled,false."),
+        ('scale-enabled,"True"', "Write scale-enabled,true."), ("scale-min-instances,2 # two", "Write scale-min-instances,2."),
+        ("scale-cpu-threshold,70%", "Write scale-cpu-threshold,70."), ("scale-cooldown-seconds,5m", "Write scale-cooldown-seconds,300."),
+        ("scale-cooldown-seconds,90 s", "Write scale-cooldown-seconds,90."),
+        ("scale-request-threshold,1,000", "Write scale-request-threshold,1000."),
+        ("rate-limit-burst,5 requests", "Give such a value, as in rate-limit-burst,20."),
+        ("scale-max-instances,2h", "Give such a value, as in scale-max-instances,10."),
+        ("scale-max-instances,500%", "Give such a value, as in scale-max-instances,10."),
+        ("scale-max-instances,-1", "Give such a value, as in scale-max-instances,10."),
+        ("cache-ttl,1h", "Take it out; docs/settings.md has those that there are."),
+        ("qdrant-clustr,true", "Take it out; docs/settings.md has those that there are."),
+    ],
+)  # fmt: skip
+def test_the_remedy_is_what_was_meant_where_that_can_be_told(line: str, remedy: str) -> None:
+    assert errors_of(line)[0]["remedy"] == remedy
 
 
 def test_a_byte_order_mark_is_refused() -> None:
@@ -243,10 +276,8 @@ def test_the_message_reads_as_a_list() -> None:
         load("scale-enabled,maybe\nhealth-retries,0", "group/config.csv")
     assert str(caught.value).split("\n") == [
         "The settings of group/config.csv cannot be used: 2 problems. Correct all of them and run again.",
-        "  group/config.csv:1: scale-enabled = 'maybe': must be true or false. "
-        "Write it bare, without quotes, unit or comment: scale-enabled,false.",
-        "  group/config.csv:2: health-retries = '0': must be a whole number from 1 to 100. "
-        "Write it bare, without quotes, unit or comment: health-retries,3.",
+        "  group/config.csv:1: scale-enabled = 'maybe': must be true or false. Give such a value, as in scale-enabled,false.",
+        "  group/config.csv:2: health-retries = '0': must be a whole number from 1 to 100. Give such a value, as in health-retries,3.",
     ]
 
 
