@@ -13,6 +13,7 @@ import concurrent.futures
 import dataclasses
 import datetime
 import ipaddress
+import re
 import time
 import typing as t
 
@@ -60,6 +61,7 @@ THEN_KEY = "user.gb.drain-then"
 THENS = ("warm", "delete", "start", "failed")
 GATE_UNITS = ("gb-gate.socket", "gb-gate.service")
 FLEET_STATES = ("present", "started", "draining", "stopped", "warm", "failed", "absent")
+_PORT_DEVICE = re.compile(r"port-\d+", re.ASCII)
 #: the state of a slot → the power state that goes with it
 _POWER = {
     "present": "present",
@@ -251,6 +253,11 @@ def proxy_device(spec: FleetSpec, slot: int) -> tuple[str, dict[str, str]] | Non
     return f"port-{port}", {"type": "proxy", "listen": f"tcp:{spec.proxy_listen}:{port}", "connect": f"tcp:127.0.0.1:{spec.port}"}
 
 
+def _published(instance: Instance) -> list[str]:
+    """The proxy devices by which an instance is published on the host, whatever port base they were made for."""
+    return [name for name, device in instance.devices.items() if device.get("type") == "proxy" and _PORT_DEVICE.fullmatch(name)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Look:
     """The fleet as it is: the instances, which gates are open in those that drain, and the time in epoch seconds."""
@@ -298,7 +305,10 @@ def _in_state(base: InstanceSpec, spec: FleetSpec, instance: Instance | None, st
     hardware = mac_of(spec.subnet, int(str(base.config[SLOT_KEY]))) if instance is None else instance.devices.get("eth0", {}).get("hwaddr")
     if hardware:
         base = dataclasses.replace(base, devices={**base.devices, "eth0": {**(base.devices["eth0"] or {}), "hwaddr": hardware}})
-    if instance is None:
+    if instance is not None:
+        # One of another port base, or of a time when botservers were published, leads past the load balancer and its limits.
+        base = dataclasses.replace(base, devices={**dict.fromkeys(_published(instance)), **base.devices})
+    else:
         marks = {key: value for key, value in marks.items() if value is not None}
         if spec.image_version:
             marks[IMAGE_KEY] = spec.image_version

@@ -228,6 +228,31 @@ def test_the_optional_proxy_device_is_bound_to_loopback() -> None:
     assert (name, device["listen"], device["connect"]) == ("port-8083", "tcp:127.0.0.1:8083", "tcp:127.0.0.1:8080")
 
 
+def ports(daemon: FakeDaemon) -> dict[str, list[str]]:
+    """The proxy devices of each instance."""
+    return {name: [key for key, one in raw["devices"].items() if one["type"] == "proxy"] for name, raw in daemon.instances.items()}
+
+
+@pytest.mark.parametrize(("base", "wanted"), [(9100, ["port-9101"]), (None, [])])
+def test_a_port_past_the_load_balancer_goes_with_the_base_that_it_was_made_for(
+    daemon: FakeDaemon, base: int | None, wanted: list[str]
+) -> None:
+    bring(daemon, "started", count=1, proxy_port_base=9000)
+    daemon.instances["botserver-1"]["devices"].update({"port-x": {"type": "proxy"}, "port-1": {"type": "disk"}})
+    assert "update botserver-1: port-9001" in bring(daemon, "started", count=1, proxy_port_base=base)[0]
+    assert ports(daemon) == {"botserver-1": ["port-x", *wanted]}
+    assert "port-1" in daemon.instances["botserver-1"]["devices"]
+    assert bring(daemon, "started", count=1, proxy_port_base=base) == []
+
+
+@pytest.mark.parametrize("state", ["present", "started", "warm"])
+def test_a_stopped_slot_loses_such_a_port_before_it_is_started(daemon: FakeDaemon, state: str) -> None:
+    bring(daemon, "started", [1], proxy_port_base=9000)
+    bring(daemon, "stopped", [1])
+    steps = bring(daemon, state, [1])
+    assert (steps[0].split(":")[0], ports(daemon)) == ("update botserver-1", {"botserver-1": []})
+
+
 def test_facts_tell_memory_from_page_cache_and_know_the_limit(daemon: FakeDaemon) -> None:
     bring(daemon, "started", count=1, limits={"cpu": "2", "cpu_allowance": "25ms/100ms", "memory": "256MiB"})
     labels = '{name="botserver-1",project="generalbots",type="container"}'
