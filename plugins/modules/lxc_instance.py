@@ -66,7 +66,10 @@ options:
             that does not run; in running ones it is left to the role C(firewall), which loads it as well.
         type: str
       limits:
-        description: Limits, which become config keys and, for the network, keys of the device named eth0.
+        description:
+          - Limits, which become config keys and, for the network, keys of the device named eth0.
+          - Where they are given they are all that the instance has. One that is left out is taken away, unless it stands in C(config).
+          - Without it, those that an instance has are left alone.
         type: dict
         suboptions:
           cpu:

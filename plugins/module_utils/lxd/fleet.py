@@ -37,7 +37,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     cores,
-    limits_config,
+    limits_wanted,
     size_bytes,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
@@ -78,7 +78,8 @@ _POWER = {
 class FleetSpec:
     """The fleet as the user describes it. Sizes and rates are written as LXD writes them; times are seconds.
 
-    ``firewall_rules`` is what nft loads in every instance; None for what the table of the collection allows a botserver.
+    ``limits`` are all that an instance has; with None those that it has are left alone. ``firewall_rules`` is what nft loads in every
+    instance; None for what the table of the collection allows a botserver.
     """
 
     subnet: str
@@ -86,7 +87,7 @@ class FleetSpec:
     image: str | None = None
     image_version: str = ""
     max_slots: int = 10
-    limits: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    limits: t.Mapping[str, t.Any] | None = None
     environment: t.Mapping[str, str] | None = None
     environment_path: str = "/opt/gbo/bin/.env"
     firewall_rules: str | None = None
@@ -213,7 +214,7 @@ def _known(observed: t.Mapping[str, Instance]) -> list[int]:
 
 def instance_spec(spec: FleetSpec, slot: int) -> InstanceSpec:
     """The instance of a slot as the fleet wants it, in no particular state."""
-    config, card = limits_config(spec.limits)
+    config, card = limits_wanted(spec.limits)
     own_address = address(spec.subnet, COMPONENT, slot)
     nic = {"type": "nic", "network": spec.network, "name": "eth0", "ipv4.address": own_address, **NO_SPOOFING, **card}
     devices: dict[str, t.Mapping[str, str] | None] = {"eth0": nic}

@@ -19,7 +19,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     LIMIT_OPTIONS,
-    limits_config,
+    limits_wanted,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
     ArgumentSpec,
@@ -67,7 +67,8 @@ def text(value: t.Any) -> str | None:
 
 def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
     """One element of the option ``instances`` as an InstanceSpec; raises InvalidInput for a limit that is none."""
-    config, card = limits_config(item.get("limits"))
+    config, card = limits_wanted(item.get("limits"))
+    given = {key: text(value) for key, value in item["config"].items()}
     devices: dict[str, t.Mapping[str, str] | None] = {
         name: None if device is None else {key: str(text(value)) for key, value in device.items() if value is not None}
         for name, device in item["devices"].items()
@@ -82,7 +83,7 @@ def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
         component=component,
         image=item.get("image"),
         profiles=None if item.get("profiles") is None else tuple(item["profiles"]),
-        config={**{key: text(value) for key, value in item["config"].items()}, **config},
+        config={**given, **{key: value for key, value in config.items() if value is not None or key not in given}},
         devices=devices,
         files=() if item.get("firewall_rules") is None else (rules_file(item["firewall_rules"]),),
     )

@@ -228,6 +228,23 @@ def test_the_optional_proxy_device_is_bound_to_loopback() -> None:
     assert (name, device["listen"], device["connect"]) == ("port-8083", "tcp:127.0.0.1:8083", "tcp:127.0.0.1:8080")
 
 
+def test_a_limit_that_is_taken_back_is_taken_from_those_that_have_it(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", [1, 2], limits={"cpu": "1", "cpu_allowance": "50%", "memory": "1GiB", "egress": "10Mbit"})
+    bring(daemon, "stopped", [2])
+    bring(daemon, "started", count=3, limits={"memory": "1GiB"})
+    bring(daemon, "started", [2], limits={"memory": "1GiB"})
+    limits = [
+        {key for part in (raw["config"], raw["devices"]["eth0"]) for key in part if "limits." in key} for raw in daemon.instances.values()
+    ]
+    assert limits == [{"limits.memory"}] * 3
+    assert bring(daemon, "started", count=3, limits={"memory": "1GiB"}) == []
+
+
+def test_where_no_limits_are_given_those_that_are_there_stay(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1, limits={"cpu": "1"})
+    assert bring(daemon, "started", count=1) == []
+
+
 def ports(daemon: FakeDaemon) -> dict[str, list[str]]:
     """The proxy devices of each instance."""
     return {name: [key for key, one in raw["devices"].items() if one["type"] == "proxy"] for name, raw in daemon.instances.items()}

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import re
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -122,6 +124,31 @@ def test_numbers_and_booleans_reach_the_daemon_as_strings(daemon: FakeDaemon) ->
     created = daemon.instances["proxy-1"]
     assert (created["config"]["limits.cpu"], created["config"]["security.nesting"]) == ("2", "true")
     assert created["devices"] == {"d": {"x": "1"}}
+
+
+def test_limits_that_are_given_are_all_that_an_instance_has(daemon: FakeDaemon) -> None:
+    item = {"name": "proxy-1", "image": "i", "config": {"limits.cpu": "0-1"}, "devices": {}}
+    bring(daemon, "present", spec_of({**item, "limits": {"memory": "1GiB", "cpu_allowance": "50%"}}, "proxy"))
+    untouched, _runner = bring(daemon, "present", spec_of({**item, "limits": None}, "proxy"))
+    assert not untouched.changed
+    bring(daemon, "present", spec_of({**item, "limits": {"memory": "1GiB"}}, "proxy"))
+    limits = {key: value for key, value in daemon.instances["proxy-1"]["config"].items() if key.startswith("limits.")}
+    assert limits == {"limits.cpu": "0-1", "limits.memory": "1GiB"}
+    assert not bring(daemon, "present", spec_of({**item, "limits": {"memory": "1GiB", "cpu": None}}, "proxy"))[0].changed
+
+
+def test_a_limit_of_memory_that_is_taken_back_takes_none(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Running", "proxy", limits__memory="1GiB")
+    spec = spec_of({"name": "proxy-1", "config": {}, "devices": {}, "limits": {}}, "proxy")
+    wanted = plan([spec], observe(daemon), "started", take_memory=False)  # type: ignore[arg-type]
+    assert wanted.diff["after"] == {"proxy-1 limits.memory": None}
+
+
+def test_no_task_names_a_part_of_the_limits_only() -> None:
+    """It would take away the others."""
+    root = pathlib.Path(__file__).parents[3]
+    tasks = [*root.glob("playbooks/*.yml"), *root.glob("roles/*/tasks/*.yml")]
+    assert [path.name for path in tasks if re.search(r"\blimits: *\{", path.read_text())] == []
 
 
 def test_null_removes_a_key_and_a_device_and_others_stay(daemon: FakeDaemon) -> None:
