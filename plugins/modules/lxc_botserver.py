@@ -116,6 +116,13 @@ restart_needed:
   type: list
   elements: str
   returned: always
+restart_slots:
+  description:
+    - The slots of RV(restart_needed), for the option C(restart). A name may come back without a part that is also a value of
+      O(environment), which Ansible hides in all that a module says; a number never does.
+  type: list
+  elements: int
+  returned: always
 failed_instances:
   description: Instances that failed, with the reason of each.
   type: dict
@@ -189,7 +196,8 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     restart_needed = fleet.leave_to_restart(wanted, look.observed)
     if not module.check_mode:
         execute(lxd, wanted, run_options(params), params["health"], module.warn)
-    return wanted.result(slots=numbers, restart_needed=restart_needed)
+    restart_slots = sorted(slot for name in restart_needed if (slot := fleet.slot_of(look.observed[name])) is not None)
+    return wanted.result(slots=numbers, restart_needed=restart_needed, restart_slots=restart_slots)
 
 
 def main() -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import pathlib
 import threading
 
 import pytest
+import yaml
 from fake_daemon import FakeDaemon
 
 from ansible_collections.generalbots.scaling.plugins.filter.component_instances import component_instances
@@ -31,6 +33,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import cores, limits_config, refused_limit, size_bytes
+from ansible_collections.generalbots.scaling.plugins.modules import lxc_botserver
+from ansible_collections.generalbots.scaling.plugins.plugin_utils.in_process import called
 
 SUBNET = "10.87.0.0/24"
 
@@ -206,6 +210,25 @@ def test_another_environment_waits_for_the_restart_and_is_due_until_then(daemon:
         assert [daemon.files[f"botserver-{n}", "/opt/gbo/bin/.env"] for n in (1, 2)] == [b'A="old"\n', b'A="new"\n']
         chosen, look = look_at(daemon, spec(environment={"A": "new"}), None, 2, "started")  # type: ignore[arg-type]
     assert not wanted.changed
+
+
+@pytest.mark.parametrize("value", ["botserver", "botserver-1", "server"])
+def test_the_slots_to_restart_are_told_although_a_value_of_the_environment_hides_their_names(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setattr(lxc_botserver, "connect", lambda _options: daemon)
+    given = {"subnet": SUBNET, "network": "gbbr0", "image": "gb/botserver", "count": 2}
+    called(lxc_botserver, {**given, "environment": {"OTEL_SERVICE_NAME": "gb"}}, check=False)
+    said = called(lxc_botserver, {**given, "environment": {"OTEL_SERVICE_NAME": value}}, check=True)
+    assert (said["restart_slots"], said["slots"]) == ([1, 2], [1, 2])
+    assert said["restart_needed"] != ["botserver-1", "botserver-2"]
+
+
+def test_the_role_restarts_by_number() -> None:
+    role = pathlib.Path(__file__).parents[3] / "roles/instances/tasks/main.yml"
+    [restart] = [task for task in yaml.safe_load(role.read_text()) if "autoscaler_slots" in task.get("vars", {})]
+    assert restart["vars"]["autoscaler_slots"] == "{{ __instances_fleet.restart_slots }}"
+    assert restart["when"] == "__instances_fleet.restart_slots | length > 0"
 
 
 def test_the_environment_of_a_frozen_instance_waits_for_its_restart_as_well(daemon: FakeDaemon) -> None:
