@@ -88,6 +88,7 @@ class FleetSpec:
     image_version: str = ""
     max_slots: int = 10
     limits: t.Mapping[str, t.Any] | None = None
+    limits_best_effort: bool = False
     environment: t.Mapping[str, str] | None = None
     environment_path: str = "/opt/gbo/bin/.env"
     firewall_rules: str | None = None
@@ -276,7 +277,8 @@ def plan_fleet(spec: FleetSpec, numbers: t.Sequence[int], look: Look, state: str
         instance = look.observed.get(base.name)
         if instance is None and state in ("draining", "stopped", "failed", "absent"):
             continue
-        one = plan([_in_state(base, spec, instance, state, look.now)], look.observed, _POWER[state])
+        wanted_spec = _in_state(base, spec, instance, state, look.now)
+        one = plan([wanted_spec], look.observed, _POWER[state], best_effort=spec.limits_best_effort)
         if state == "stopped":
             # A run that dies in between must find a draining slot, not one that seems to be put away.
             one.actions.sort(key=lambda action: action.verb == "update")

@@ -263,6 +263,15 @@ def test_a_limit_that_is_taken_back_is_taken_from_those_that_have_it(daemon: Fak
     assert bring(daemon, "started", count=3, limits={"memory": "1GiB"}) == []
 
 
+@pytest.mark.parametrize(("best_effort", "steps"), [(True, []), (False, ["update botserver-1: limits.disk.priority"])])
+def test_a_limit_that_a_botserver_is_without_is_asked_for_again_once_it_must_be_had(
+    daemon: FakeDaemon, best_effort: bool, steps: list[str]
+) -> None:
+    bring(daemon, "started", count=1)
+    daemon.instances["botserver-1"]["config"]["user.gb.limits-refused"] = "limits.disk.priority=5"
+    assert bring(daemon, "started", count=1, limits={"disk_priority": 5}, limits_best_effort=best_effort) == steps
+
+
 def test_where_no_limits_are_given_those_that_are_there_stay(daemon: FakeDaemon) -> None:
     bring(daemon, "started", count=1, limits={"cpu": "1"})
     assert bring(daemon, "started", count=1) == []

@@ -31,6 +31,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 from ansible_collections.generalbots.scaling.plugins.modules import lxc_instance
+from ansible_collections.generalbots.scaling.plugins.plugin_utils.in_process import called
 
 PAUSES: list[float] = []
 QUICK = RunOptions(stop_timeout=1, ready=Readiness(address=True, timeout=0.05), clock=Clock(now=lambda: 100.0, sleep=PAUSES.append))
@@ -43,7 +44,8 @@ def daemon() -> FakeDaemon:
 
 def bring(daemon: FakeDaemon, state: str, *specs: InstanceSpec, options: RunOptions = QUICK) -> tuple[Plan, Runner]:
     runner = Runner(daemon, options)  # type: ignore[arg-type]
-    wanted = plan(specs, observe_with_files(daemon, specs), state)  # type: ignore[arg-type]
+    observed = observe_with_files(daemon, specs)  # type: ignore[arg-type]
+    wanted = plan(specs, observed, state, best_effort=options.limits_best_effort)
     runner.run(wanted)
     return wanted, runner
 
@@ -247,6 +249,18 @@ def test_a_limit_that_the_host_refuses(
     assert daemon.instances["proxy-1"]["config"]["user.gb.limits-refused"] == f"{key}={'7' if config else '20Mbit'}"
     again, _runner = bring(daemon, "started", more, options=RunOptions(limits_best_effort=True))
     assert not again.changed, again.steps()
+
+
+@pytest.mark.parametrize("best_effort", [True, False])
+def test_a_limit_that_was_left_out_is_asked_for_again_once_it_must_be_had(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, best_effort: bool
+) -> None:
+    daemon.refuse["start"] = lambda raw: PRIORITY if "limits.disk.priority" in raw["config"] else None
+    monkeypatch.setattr(lxc_instance, "connect", lambda _options: daemon)
+    given = {"component": "proxy", "instances": [{"name": "proxy-1", "image": "i", "limits": {"disk_priority": 5}}]}
+    called(lxc_instance, {**given, "limits_best_effort": True}, check=False)
+    said = called(lxc_instance, {**given, "limits_best_effort": best_effort}, check=True)
+    assert said["actions"] == ([] if best_effort else ["update proxy-1: limits.disk.priority"])
 
 
 @pytest.mark.parametrize(
