@@ -144,6 +144,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import (
     execute,
     look_at,
+    plan_health,
     with_image,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import (
@@ -194,6 +195,8 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     numbers, look = look_at(lxd, spec, params["slots"], params["count"], params["state"])
     wanted = fleet.plan_fleet(spec, numbers, look, params["state"])
     restart_needed = fleet.leave_to_restart(wanted, look.observed)
+    if params["health"] is not None:
+        plan_health(wanted)
     if not module.check_mode:
         execute(lxd, wanted, run_options(params), params["health"], module.warn)
     restart_slots = sorted(slot for name in restart_needed if (slot := fleet.slot_of(look.observed[name])) is not None)

@@ -66,6 +66,18 @@ def look_at(lxd: Lxd, spec: FleetSpec, numbers: t.Sequence[int] | None, count: i
     return chosen, Look(observed, gates, now())
 
 
+def plan_health(wanted: Plan) -> None:
+    """Let each instance that a plan starts be waited for until it is healthy, when all else has been done; once, however often asked."""
+    planned = {action.target for action in wanted.actions if action.verb == "health"}
+    for name in _starts(wanted):
+        if name not in planned:
+            wanted.act("health", name, "wait until it answers its health check")
+
+
+def _starts(wanted: Plan) -> list[str]:
+    return list(dict.fromkeys(action.target for action in wanted.actions if action.verb == "start"))
+
+
 def execute(lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, t.Any] | None, warn: t.Callable[[str], None]) -> None:
     """Carry out the plan; an instance that starts and does not become healthy is marked failed, stopped and kept.
 
@@ -84,13 +96,11 @@ def execute(lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, 
             raise
 
     if health is not None:
+        plan_health(wanted)
         # Whoever answers has its address; to ask LXD for that costs the host a process in the instance's network each time.
         options = dataclasses.replace(options, ready=dataclasses.replace(options.ready, address=False))
     runner = Runner(lxd, options, {**gate_verbs(lxd), "health": healthy})
-    starts = list(dict.fromkeys(action.target for action in wanted.actions if action.verb == "start"))
-    if health is not None:
-        for name in starts:
-            wanted.act("health", name, "wait until it answers its health check")
+    starts = _starts(wanted)
     alone = health is not None and len(starts) > 1 and not running(observe(lxd), COMPONENT)
     try:
         for part in _first_alone(wanted, starts[0]) if alone else [wanted]:

@@ -419,6 +419,16 @@ def test_beside_one_that_runs_the_others_start_together(daemon: FakeDaemon, monk
     assert now(daemon) == {"active": [1, 2, 3], "free": [4]}
 
 
+def test_check_mode_tells_of_the_wait_for_health_as_a_run_does(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lxc_botserver, "connect", lambda _options: daemon)
+    monkeypatch.setattr(fleet_run, "_wait_healthy", lambda _lxd, _name, _health: None)
+    given = {"subnet": SUBNET, "network": "gbbr0", "image": "gb/botserver", "count": 2, "health": {}}
+    foreseen, done = (called(lxc_botserver, given, check=check)["actions"] for check in (True, False))
+    assert foreseen == done
+    assert foreseen[-2:] == [f"health botserver-{slot}: wait until it answers its health check" for slot in (1, 2)]
+    assert called(lxc_botserver, given, check=False)["actions"] == []
+
+
 class Answers(http.server.BaseHTTPRequestHandler):
     """Healthy, or leading to a page that is."""
 
