@@ -55,8 +55,8 @@ options:
     description:
       - Wait until every started instance answers its health check, asked from where this module runs.
       - An instance that does not is marked failed, stopped and kept.
-      - Where no botserver runs yet, the first one starts alone and the others after it is healthy, because botserver migrates its database
-        when it starts and has no lock for that.
+      - Where no botserver is healthy yet, the first one starts alone and the others after it is healthy, because botserver migrates its
+        database when it starts and has no lock for that. Those that run already are waited for first, for O(health.timeout) as well.
     type: dict
     suboptions:
       port:

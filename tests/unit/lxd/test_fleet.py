@@ -9,6 +9,7 @@ import contextlib
 import http.server
 import pathlib
 import threading
+import typing as t
 
 import pytest
 import yaml
@@ -414,9 +415,61 @@ def test_the_first_of_a_fleet_starts_alone_and_the_rest_when_it_is_healthy(daemo
 def test_beside_one_that_runs_the_others_start_together(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     both = threading.Barrier(2, timeout=10)
     monkeypatch.setattr(fleet_run, "_wait_healthy", lambda _lxd, _name, _health: both.wait())
+    monkeypatch.setattr(fleet_run, "_asking", lambda _host, _health: lambda: "204")
     bring(daemon, "started", [1])
     bring_healthy(daemon, [2, 3])
     assert now(daemon) == {"active": [1, 2, 3], "free": [4]}
+
+
+@pytest.fixture
+def told(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What slots 1 and 2, which run, answer one after the other; what is asked of them and of those that start is noted as calls."""
+    answers: list[str] = []
+
+    def asking(host: str, _health: object) -> t.Callable[[], str]:
+        def ask() -> str:
+            daemon.calls.append(f"ask {host}")
+            return answers.pop(0) if answers else "503"
+
+        return ask
+
+    monkeypatch.setattr(fleet_run, "_asking", asking)
+    monkeypatch.setattr(fleet_run, "_wait_healthy", lambda _lxd, name, _health: daemon.calls.append(f"healthy {name}"))
+    return answers
+
+
+def powered(daemon: FakeDaemon) -> list[str]:
+    return [call for call in daemon.calls if call.split()[0] in ("start", "healthy", "ask")]
+
+
+def test_one_that_still_migrates_the_database_is_waited_for_before_others_start(daemon: FakeDaemon, told: list[str]) -> None:
+    """As after a run that was killed when the first one had just been started."""
+    bring(daemon, "started", [1])
+    daemon.calls.clear()
+    told += ["takes no connection", "503", "200"]
+    bring_healthy(daemon, [1, 2, 3])
+    assert powered(daemon)[:3] == ["ask 10.87.0.101"] * 3
+    assert sorted(powered(daemon)[3:]) == ["healthy botserver-2", "healthy botserver-3", "start botserver-2", "start botserver-3"]
+
+
+def test_where_none_of_those_that_run_becomes_healthy_the_first_starts_alone(daemon: FakeDaemon, told: list[str]) -> None:
+    bring(daemon, "started", [1])
+    daemon.calls.clear()
+    chosen, look = look_at(daemon, spec(), None, 3, "started")  # type: ignore[arg-type]
+    warnings: list[str] = []
+    health = {"port": 8079, "path": "/", "timeout": 0.2}
+    execute(daemon, plan_fleet(spec(), chosen, look, "started"), RunOptions(), health, warnings.append)  # type: ignore[arg-type]
+    steps = [call for call in powered(daemon) if not call.startswith("ask")]
+    assert steps == ["start botserver-2", "healthy botserver-2", "start botserver-3", "healthy botserver-3"]
+    assert "for one of botserver-1 to answer / with 2xx, before others start; last seen: 503" in warnings[0]
+
+
+def test_one_that_drains_is_not_waited_for_and_where_nothing_starts_nobody_is_asked(daemon: FakeDaemon, told: list[str]) -> None:
+    bring(daemon, "started", [1])
+    bring_healthy(daemon, [1])
+    bring(daemon, "draining", [1])
+    bring_healthy(daemon, [2, 3])
+    assert [call for call in powered(daemon) if call.startswith("ask")] == []
 
 
 def test_check_mode_tells_of_the_wait_for_health_as_a_run_does(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
