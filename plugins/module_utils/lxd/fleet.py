@@ -404,8 +404,13 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "cpu_limit": cores(instance.expanded_config, cpus),
         "memory_used_bytes": used,
         "memory_limit_bytes": size_bytes(instance.expanded_config.get("limits.memory", "")) or (int(total) if total is not None else None),
-        "started_at": _epoch(instance.last_used_at) if running else None,
+        "started_at": started_at(instance),
     }
+
+
+def started_at(instance: Instance) -> float | None:
+    """When an instance that runs was started, in epoch seconds; None where it does not run, or LXD does not say."""
+    return _epoch(instance.last_used_at) if instance.status == "Running" else None
 
 
 def _metrics(lxd: Lxd) -> dict[str, dict[str, float]]:
