@@ -55,8 +55,8 @@ options:
     description:
       - Wait until every started instance answers its health check, asked from where this module runs.
       - An instance that does not is marked failed, stopped and kept.
-      - Where no botserver runs yet, the first one starts alone and the others after it is healthy, because botserver migrates its database
-        when it starts and has no lock for that.
+      - Where no botserver is healthy yet, the first one starts alone and the others after it is healthy, because botserver migrates its
+        database when it starts and has no lock for that. Those that run already are waited for first, for O(health.timeout) as well.
     type: dict
     suboptions:
       port:
@@ -116,6 +116,13 @@ restart_needed:
   type: list
   elements: str
   returned: always
+restart_slots:
+  description:
+    - The slots of RV(restart_needed), for the option C(restart). A name may come back without a part that is also a value of
+      O(environment), which Ansible hides in all that a module says; a number never does.
+  type: list
+  elements: int
+  returned: always
 failed_instances:
   description: Instances that failed, with the reason of each.
   type: dict
@@ -137,6 +144,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import (
     execute,
     look_at,
+    plan_health,
     with_image,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params import (
@@ -187,9 +195,12 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     numbers, look = look_at(lxd, spec, params["slots"], params["count"], params["state"])
     wanted = fleet.plan_fleet(spec, numbers, look, params["state"])
     restart_needed = fleet.leave_to_restart(wanted, look.observed)
+    if params["health"] is not None:
+        plan_health(wanted)
     if not module.check_mode:
         execute(lxd, wanted, run_options(params), params["health"], module.warn)
-    return wanted.result(slots=numbers, restart_needed=restart_needed)
+    restart_slots = sorted(slot for name in restart_needed if (slot := fleet.slot_of(look.observed[name])) is not None)
+    return wanted.result(slots=numbers, restart_needed=restart_needed, restart_slots=restart_slots)
 
 
 def main() -> None:

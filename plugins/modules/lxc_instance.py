@@ -66,7 +66,10 @@ options:
             that does not run; in running ones it is left to the role C(firewall), which loads it as well.
         type: str
       limits:
-        description: Limits, which become config keys and, for the network, keys of the device named eth0.
+        description:
+          - Limits, which become config keys and, for the network, keys of the device named eth0.
+          - Where they are given they are all that the instance has. One that is left out is taken away, unless it stands in C(config).
+          - Without it, those that an instance has are left alone.
         type: dict
         suboptions:
           cpu:
@@ -235,7 +238,8 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     # What is to go need not be readable.
     observed = observe(lxd) if params["state"] == "absent" else observe_with_files(lxd, specs)
     targets = spread(specs, observed, places(lxd, specs, observed))
-    wanted = plan(specs, observed, params["state"], targets, take_memory=params["take_memory"])
+    keeps = {"take_memory": params["take_memory"], "best_effort": params["limits_best_effort"]}
+    wanted = plan(specs, observed, params["state"], targets, **keeps)
     if not module.check_mode and wanted.changed:
         runner = Runner(lxd, run_options(params))
         try:

@@ -21,7 +21,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fle
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import gate_verbs
-from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, Runner, RunOptions, observe, running
+from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import Instance, Runner, RunOptions, observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.store import edit
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Action, Plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
@@ -175,15 +175,42 @@ class Actor:
     def start(self, slots: t.Sequence[int], observed: Observed, *, replaces: str = "") -> list[int]:
         """Start the slots together and wait until the load balancers find them healthy; returns those that are.
 
-        Where none runs yet, the first one starts alone, for botserver migrates its database when it starts, and has no lock for that.
+        Where none is healthy yet, the first one starts alone, for botserver migrates its database when it starts, and has no lock for that.
         Warm slots are started as they are, those of an outdated image are made anew. What fails is set aside: marked,
         stopped, kept for inspection.
 
         :param replaces: the slot whose place they take, for whoever goes on with that
         """
-        if len(slots) > 1 and not running(observed, fleet.COMPONENT):
+        young = self._young(observed)
+        # One that starts alone beside those that are long past their start has nothing to wait for, and may be to replace them.
+        if (len(slots) > 1 or young > 0) and not self._one_is_healthy(observed, young) and len(slots) > 1:
             return [*self._start(slots[:1], observed, replaces), *self._start(slots[1:], observe(self._lxd), replaces)]
         return self._start(slots, observed, replaces)
+
+    def _young(self, observed: Observed) -> float:
+        """For how many seconds one that runs has still to be given time to become healthy; 0 where all are long past their start.
+
+        A run that was killed leaves one so, perhaps in the middle of migrating the database.
+        """
+        starts = (fleet.started_at(observed[instance_name(fleet.COMPONENT, slot)]) for slot in self._up(observed))
+        ages = [max(self._now() - start, 0.0) for start in starts if start is not None]
+        return max((self._how.health_timeout - age for age in ages), default=0.0)
+
+    def _up(self, observed: Observed) -> list[int]:
+        active = fleet.slots(observed, self._how.spec.max_slots)["active"]
+        return [slot for slot in active if self._is(observed, slot, "Running")]
+
+    def _one_is_healthy(self, observed: Observed, seconds: float) -> bool:
+        """Whether one of those that run is healthy, or becomes so within that time."""
+        up, begun = dict.fromkeys(self._up(observed), ""), self._clock.now()
+        while up:
+            self._beat()
+            if len(self._ask(up, 1.0)) < len(up):
+                return True
+            if self._clock.now() - begun >= seconds:
+                break
+            self._clock.sleep(min(WATCH, seconds))
+        return False
 
     def _start(self, slots: t.Sequence[int], observed: Observed, replaces: str) -> list[int]:
         wanted, told = Plan(), len(self.failures)

@@ -91,12 +91,16 @@ def doors_of(extra: t.Sequence[t.Mapping[str, t.Any]]) -> list[Door]:
     ]
 
 
-def _faults(item: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    unknown = sorted(set(item) - {"to", "ports", "from", "protocol", "purpose"})
+def _faults(item: t.Any) -> t.Iterator[str]:
+    if not isinstance(item, t.Mapping):
+        yield f"it is {item!r}; it must be a mapping with to, from and ports, such as {{to: redis, ports: [9121], from: [monitoring]}}."
+        return
+    unknown = sorted(str(key) for key in item if key not in ("to", "ports", "from", "protocol", "purpose"))
     if unknown:
         yield f"unknown key {', '.join(unknown)}; known are to, ports, from, protocol, purpose."
-    if item.get("to") not in COMPONENTS:
-        yield f"to is {item.get('to')!r}; it must be one of {', '.join(COMPONENTS)}."
+    # A list cannot be looked for in a mapping.
+    if not isinstance(item.get("to"), str) or item["to"] not in COMPONENTS:
+        yield f"to is {item.get('to')!r}; it must be one of {', '.join(COMPONENTS)}. Give each of several an element of its own."
     protocol = item.get("protocol", "tcp")
     if protocol not in PROTOCOLS:
         yield f"protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}."
@@ -111,7 +115,7 @@ def _faults(item: t.Mapping[str, t.Any]) -> t.Iterator[str]:
 
 
 def _is_port(value: t.Any) -> bool:
-    return str(value).isdigit() and 1 <= int(value) <= 65535
+    return str(value).isascii() and str(value).isdigit() and 1 <= int(value) <= 65535
 
 
 def _is_source(source: str) -> bool:

@@ -13,6 +13,7 @@ import concurrent.futures
 import dataclasses
 import datetime
 import ipaddress
+import re
 import time
 import typing as t
 
@@ -36,7 +37,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     cores,
-    limits_config,
+    limits_wanted,
     size_bytes,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
@@ -60,6 +61,7 @@ THEN_KEY = "user.gb.drain-then"
 THENS = ("warm", "delete", "start", "failed")
 GATE_UNITS = ("gb-gate.socket", "gb-gate.service")
 FLEET_STATES = ("present", "started", "draining", "stopped", "warm", "failed", "absent")
+_PORT_DEVICE = re.compile(r"port-\d+", re.ASCII)
 #: the state of a slot → the power state that goes with it
 _POWER = {
     "present": "present",
@@ -76,7 +78,8 @@ _POWER = {
 class FleetSpec:
     """The fleet as the user describes it. Sizes and rates are written as LXD writes them; times are seconds.
 
-    ``firewall_rules`` is what nft loads in every instance; None for what the table of the collection allows a botserver.
+    ``limits`` are all that an instance has; with None those that it has are left alone. ``firewall_rules`` is what nft loads in every
+    instance; None for what the table of the collection allows a botserver.
     """
 
     subnet: str
@@ -84,7 +87,8 @@ class FleetSpec:
     image: str | None = None
     image_version: str = ""
     max_slots: int = 10
-    limits: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    limits: t.Mapping[str, t.Any] | None = None
+    limits_best_effort: bool = False
     environment: t.Mapping[str, str] | None = None
     environment_path: str = "/opt/gbo/bin/.env"
     firewall_rules: str | None = None
@@ -211,7 +215,7 @@ def _known(observed: t.Mapping[str, Instance]) -> list[int]:
 
 def instance_spec(spec: FleetSpec, slot: int) -> InstanceSpec:
     """The instance of a slot as the fleet wants it, in no particular state."""
-    config, card = limits_config(spec.limits)
+    config, card = limits_wanted(spec.limits)
     own_address = address(spec.subnet, COMPONENT, slot)
     nic = {"type": "nic", "network": spec.network, "name": "eth0", "ipv4.address": own_address, **NO_SPOOFING, **card}
     devices: dict[str, t.Mapping[str, str] | None] = {"eth0": nic}
@@ -251,6 +255,11 @@ def proxy_device(spec: FleetSpec, slot: int) -> tuple[str, dict[str, str]] | Non
     return f"port-{port}", {"type": "proxy", "listen": f"tcp:{spec.proxy_listen}:{port}", "connect": f"tcp:127.0.0.1:{spec.port}"}
 
 
+def _published(instance: Instance) -> list[str]:
+    """The proxy devices by which an instance is published on the host, whatever port base they were made for."""
+    return [name for name, device in instance.devices.items() if device.get("type") == "proxy" and _PORT_DEVICE.fullmatch(name)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Look:
     """The fleet as it is: the instances, which gates are open in those that drain, and the time in epoch seconds."""
@@ -268,7 +277,8 @@ def plan_fleet(spec: FleetSpec, numbers: t.Sequence[int], look: Look, state: str
         instance = look.observed.get(base.name)
         if instance is None and state in ("draining", "stopped", "failed", "absent"):
             continue
-        one = plan([_in_state(base, spec, instance, state, look.now)], look.observed, _POWER[state])
+        wanted_spec = _in_state(base, spec, instance, state, look.now)
+        one = plan([wanted_spec], look.observed, _POWER[state], best_effort=spec.limits_best_effort)
         if state == "stopped":
             # A run that dies in between must find a draining slot, not one that seems to be put away.
             one.actions.sort(key=lambda action: action.verb == "update")
@@ -298,7 +308,10 @@ def _in_state(base: InstanceSpec, spec: FleetSpec, instance: Instance | None, st
     hardware = mac_of(spec.subnet, int(str(base.config[SLOT_KEY]))) if instance is None else instance.devices.get("eth0", {}).get("hwaddr")
     if hardware:
         base = dataclasses.replace(base, devices={**base.devices, "eth0": {**(base.devices["eth0"] or {}), "hwaddr": hardware}})
-    if instance is None:
+    if instance is not None:
+        # One of another port base, or of a time when botservers were published, leads past the load balancer and its limits.
+        base = dataclasses.replace(base, devices={**dict.fromkeys(_published(instance)), **base.devices})
+    else:
         marks = {key: value for key, value in marks.items() if value is not None}
         if spec.image_version:
             marks[IMAGE_KEY] = spec.image_version
@@ -391,8 +404,13 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "cpu_limit": cores(instance.expanded_config, cpus),
         "memory_used_bytes": used,
         "memory_limit_bytes": size_bytes(instance.expanded_config.get("limits.memory", "")) or (int(total) if total is not None else None),
-        "started_at": _epoch(instance.last_used_at) if running else None,
+        "started_at": started_at(instance),
     }
+
+
+def started_at(instance: Instance) -> float | None:
+    """When an instance that runs was started, in epoch seconds; None where it does not run, or LXD does not say."""
+    return _epoch(instance.last_used_at) if instance.status == "Running" else None
 
 
 def _metrics(lxd: Lxd) -> dict[str, dict[str, float]]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import socket
 import typing as t
@@ -26,11 +27,14 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
     instance_spec,
     now,
     open_gates,
+    slot_of,
+    slot_state,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.images import image_key
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import (
     Runner,
     RunOptions,
+    address_of,
     observe,
     observe_with_files,
     running,
@@ -66,11 +70,24 @@ def look_at(lxd: Lxd, spec: FleetSpec, numbers: t.Sequence[int] | None, count: i
     return chosen, Look(observed, gates, now())
 
 
+def plan_health(wanted: Plan) -> None:
+    """Let each instance that a plan starts be waited for until it is healthy, when all else has been done; once, however often asked."""
+    planned = {action.target for action in wanted.actions if action.verb == "health"}
+    for name in _starts(wanted):
+        if name not in planned:
+            wanted.act("health", name, "wait until it answers its health check")
+
+
+def _starts(wanted: Plan) -> list[str]:
+    return list(dict.fromkeys(action.target for action in wanted.actions if action.verb == "start"))
+
+
 def execute(lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, t.Any] | None, warn: t.Callable[[str], None]) -> None:
     """Carry out the plan; an instance that starts and does not become healthy is marked failed, stopped and kept.
 
-    Where none runs yet, the first one starts alone, and the others not before it is healthy: botserver migrates its database when it
-    starts, and has no lock for that.
+    Where none is healthy yet, the first one starts alone, and the others not before it is healthy: botserver migrates its database when
+    it starts, and has no lock for that. Those that run already are given as long to become healthy as one that starts: a run that was
+    killed leaves the first of them at its migration.
 
     :param health: port, path and timeout (seconds) of the check, or None for no check
     :raises ScalingError: with every instance that failed in ``details["failed_instances"]``
@@ -84,16 +101,14 @@ def execute(lxd: Lxd, wanted: Plan, options: RunOptions, health: t.Mapping[str, 
             raise
 
     if health is not None:
+        plan_health(wanted)
         # Whoever answers has its address; to ask LXD for that costs the host a process in the instance's network each time.
         options = dataclasses.replace(options, ready=dataclasses.replace(options.ready, address=False))
     runner = Runner(lxd, options, {**gate_verbs(lxd), "health": healthy})
-    starts = list(dict.fromkeys(action.target for action in wanted.actions if action.verb == "start"))
-    if health is not None:
-        for name in starts:
-            wanted.act("health", name, "wait until it answers its health check")
-    alone = health is not None and len(starts) > 1 and not running(observe(lxd), COMPONENT)
+    starts = _starts(wanted)
+    beside_one = not starts or health is None or _one_is_healthy(lxd, health, warn)
     try:
-        for part in _first_alone(wanted, starts[0]) if alone else [wanted]:
+        for part in [wanted] if beside_one else _first_alone(wanted, starts[0]):
             runner.run(part)
     finally:
         for warning in runner.warnings:
@@ -133,10 +148,47 @@ def _set_aside(runner: Runner, name: str, reason: str) -> None:
     runner.run(aside)
 
 
+def _one_is_healthy(lxd: Lxd, health: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -> bool:
+    """Whether one of those that run is healthy, after a wait if need be. One that drains is not asked: its gate is closed."""
+    observed = observe(lxd)
+    up = [observed[name] for name in running(observed, COMPONENT) if slot_of(observed[name]) and slot_state(observed[name]) == "active"]
+    asks = [_asking(where, health) for one in up if (where := address_of(one))]
+    if not asks:
+        return False
+    try:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=len(asks)) as pool:
+            wait_for(
+                f"one of {', '.join(one.name for one in up)} to answer {health['path']} with 2xx, before others start",
+                lambda: list(pool.map(lambda ask: ask(), asks)),
+                lambda seen: any(_is_well(answer) for answer in seen),
+                timeout=float(health["timeout"]),
+                describe="; ".join,
+                interval=0.1,
+                hint="The next one is started alone, for it may have to migrate the database. Look at the journals of those that run.",
+            )
+    except WaitTimeout as error:
+        warn(str(error))
+        return False
+    return True
+
+
 def _wait_healthy(lxd: Lxd, name: str, health: t.Mapping[str, t.Any]) -> None:
     raw, _etag = lxd.get(f"instances/{name}")
-    url = f"http://{raw['devices']['eth0']['ipv4.address']}:{health['port']}"
-    host, port = raw["devices"]["eth0"]["ipv4.address"], int(health["port"])
+    where = raw["devices"]["eth0"]["ipv4.address"]
+    wait_for(
+        f"{name} to answer http://{where}:{health['port']}{health['path']} with 2xx",
+        _asking(where, health),
+        _is_well,
+        timeout=float(health["timeout"]),
+        interval=0.1,
+        hint=f"It is marked failed, stopped, and kept for inspection: {lxd.engine.client} start {name} and look at its journal.",
+    )
+
+
+def _asking(host: str, health: t.Mapping[str, t.Any]) -> t.Callable[[], str]:
+    """What asks an instance for its health once; it gives the status, or words where there is none."""
+    port = int(health["port"])
+    url = f"http://{host}:{port}"
     client = HttpClient(url, timeout=6, retries=0, direct=True)
 
     def ask() -> str:
@@ -150,11 +202,8 @@ def _wait_healthy(lxd: Lxd, name: str, health: t.Mapping[str, t.Any]) -> None:
         except ScalingError as error:
             return str(error)
 
-    wait_for(
-        f"{name} to answer {url}{health['path']} with 2xx",
-        ask,
-        lambda seen: seen.startswith("2") and seen.isdigit(),
-        timeout=float(health["timeout"]),
-        interval=0.1,
-        hint=f"It is marked failed, stopped, and kept for inspection: {lxd.engine.client} start {name} and look at its journal.",
-    )
+    return ask
+
+
+def _is_well(answer: str) -> bool:
+    return answer.startswith("2") and answer.isdigit()

@@ -171,11 +171,13 @@ def plan(
     targets: t.Mapping[str, str] | None = None,
     *,
     take_memory: bool = True,
+    best_effort: bool = False,
 ) -> Plan:
     """What has to be done so that every instance of ``specs`` is in ``state``.
 
     :param targets: name of an instance → member of the engine's cluster that it is made on; without one the engine chooses
     :param take_memory: whether an instance that runs gets a memory limit that is smaller than its own
+    :param best_effort: whether a limit that its host has refused before is left at that, see RunOptions
     :raises Refused: a name is taken by an instance that is not ours
     :raises InvalidInput: an instance must be created and no image is named
     """
@@ -190,7 +192,7 @@ def plan(
         elif instance is None:
             _plan_create(wanted, spec, state, (targets or {}).get(spec.name))
         else:
-            _plan_change(wanted, spec, instance, state)
+            _plan_change(wanted, spec, instance, state, _accepted(instance) if best_effort else {})
     return wanted
 
 
@@ -253,16 +255,20 @@ def _plan_create(wanted: Plan, spec: InstanceSpec, state: str, target: str | Non
         wanted.act("freeze", spec.name)
 
 
-def _plan_change(wanted: Plan, spec: InstanceSpec, instance: Instance, state: str) -> None:
-    _plan_config(wanted, spec, instance)
+def _accepted(instance: Instance) -> dict[str, str]:
+    """The limits that an instance is without because its host refused them, with the values that were refused."""
+    return dict(item.partition("=")[::2] for item in instance.config.get(REFUSED_LIMITS_KEY, "").split(";") if item)
+
+
+def _plan_change(wanted: Plan, spec: InstanceSpec, instance: Instance, state: str, accepted: t.Mapping[str, str]) -> None:
+    _plan_config(wanted, spec, instance, accepted)
     for file in files_for(spec, instance):
         if wanted.differ(f"{spec.name} {file.path}", instance.files.get(file.path), file.content, secret=True):
             wanted.act("write", spec.name, file.path, file=file)
     _plan_power(wanted, instance, state)
 
 
-def _plan_config(wanted: Plan, spec: InstanceSpec, instance: Instance) -> None:
-    accepted = dict(item.partition("=")[::2] for item in instance.config.get(REFUSED_LIMITS_KEY, "").split(";") if item)
+def _plan_config(wanted: Plan, spec: InstanceSpec, instance: Instance, accepted: t.Mapping[str, str]) -> None:
     config = {
         key: value
         for key, value in spec.marked_config.items()

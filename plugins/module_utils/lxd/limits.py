@@ -72,6 +72,16 @@ def limits_config(limits: t.Mapping[str, t.Any] | None) -> tuple[dict[str, str],
     return config, card
 
 
+def limits_wanted(limits: t.Mapping[str, t.Any] | None) -> tuple[dict[str, str | None], dict[str, str]]:
+    """As :func:`limits_config`, with the keys of the instance that shall have no limit as None; of no limits at all nothing is said.
+
+    A network card is always wanted as a whole, and needs no such words.
+    """
+    config, card = limits_config(limits)
+    unlimited = () if limits is None else (key for key, on_card, _pattern, _allowed in _RULES.values() if not on_card)
+    return {**dict.fromkeys(unlimited), **config}, card
+
+
 def refused_limit(reason: str) -> str | None:
     """The limit that a refusal of LXD is about, or None if it is about something else."""
     return next((limit for limit, pattern in _REFUSALS if pattern.search(reason)), None)

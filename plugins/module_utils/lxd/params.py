@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import re
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
@@ -19,12 +20,14 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances 
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import (
     LIMIT_OPTIONS,
-    limits_config,
+    limits_wanted,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
     ArgumentSpec,
 )
 
+#: what LXD takes as the name of an instance
+_NAME = re.compile(r"[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 #: options of every module that starts and stops instances; documented in the fragment ``lxd.run``
 RUN_SPEC = ArgumentSpec(
     options={
@@ -65,13 +68,20 @@ def text(value: t.Any) -> str | None:
     return None if value is None else str(value)
 
 
+def _device(name: str, device: t.Any, instance: str) -> dict[str, str] | None:
+    if device is not None and not isinstance(device, t.Mapping):
+        raise InvalidInput(
+            f"The device {name} of {instance} is {device!r}; a device is a mapping such as {{type: nic, network: gbbr0}}, "
+            "or null if it shall not be there. Nothing was changed."
+        )
+    return None if device is None else {key: str(text(value)) for key, value in device.items() if value is not None}
+
+
 def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
-    """One element of the option ``instances`` as an InstanceSpec; raises InvalidInput for a limit that is none."""
-    config, card = limits_config(item.get("limits"))
-    devices: dict[str, t.Mapping[str, str] | None] = {
-        name: None if device is None else {key: str(text(value)) for key, value in device.items() if value is not None}
-        for name, device in item["devices"].items()
-    }
+    """One element of the option ``instances`` as an InstanceSpec; raises InvalidInput for a limit or a device that is none."""
+    config, card = limits_wanted(item.get("limits"))
+    given = {key: text(value) for key, value in item["config"].items()}
+    devices: dict[str, t.Mapping[str, str] | None] = {name: _device(name, one, item["name"]) for name, one in item["devices"].items()}
     if card:
         nic = devices.get("eth0")
         if nic is None:
@@ -82,14 +92,23 @@ def spec_of(item: t.Mapping[str, t.Any], component: str) -> InstanceSpec:
         component=component,
         image=item.get("image"),
         profiles=None if item.get("profiles") is None else tuple(item["profiles"]),
-        config={**{key: text(value) for key, value in item["config"].items()}, **config},
+        config={**given, **{key: value for key, value in config.items() if value is not None or key not in given}},
         devices=devices,
         files=() if item.get("firewall_rules") is None else (rules_file(item["firewall_rules"]),),
     )
 
 
 def specs_of(items: t.Sequence[t.Mapping[str, t.Any]], component: str) -> list[InstanceSpec]:
-    """The option ``instances`` as InstanceSpecs; raises InvalidInput for a name that is given twice, or a limit that is none."""
+    """The option ``instances`` as InstanceSpecs.
+
+    :raises InvalidInput: a name, a limit or a device that is none, or a name that is given twice
+    """
+    wrong = [f"instances[{place}].name is {item['name']!r}" for place, item in enumerate(items) if not _NAME.fullmatch(item["name"])]
+    if wrong:
+        raise InvalidInput(
+            f"{'; '.join(wrong)}. A name is made of letters, digits and -, at most 63 of them, begins with a letter and does not end "
+            "with -. Nothing was changed."
+        )
     twice = sorted(name for name, times in collections.Counter(item["name"] for item in items).items() if times > 1)
     if twice:
         raise InvalidInput(f"instances has {', '.join(twice)} more than once; name each instance once. Nothing was changed.")

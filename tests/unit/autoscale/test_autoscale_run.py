@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import json
+import math
 import pathlib
 import re
 import typing as t
@@ -50,6 +52,57 @@ def test_the_first_of_an_empty_fleet_starts_alone_and_the_others_after_it() -> N
     # What became of the first was known before the others were begun.
     own = [number for number, words in enumerate(world.effects) if "botserver-1" in words]
     assert max(own) < min(number for number, words in enumerate(world.effects) if "botserver-2" in words)
+
+
+def left_ill(ago: float, well_after: float = math.inf) -> World:
+    """Slot 1 runs for ``ago`` seconds, as a run left it that was killed, and is ill until some seconds from now."""
+
+    class Mending(World):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            self.ill -= {"botserver-1"} if self.time >= START + well_after else set()
+
+    world = Mending()
+    world.fleet(1)
+    world.objects["instances/botserver-1"]["last_used_at"] = datetime.datetime.fromtimestamp(START - ago, datetime.UTC).isoformat()
+    world.ill = {"botserver-1"}
+    return world
+
+
+def begun(world: World) -> list[float]:
+    """Starts the fleet of three, and returns how many seconds after now something was first done with slots 2 and 3."""
+    moments: dict[str, float] = {}
+    doing = world._effect
+
+    def noting(words: str, change: t.Callable[[], None]) -> None:
+        moments.setdefault(words.rpartition("/")[2], world.time - START)
+        doing(words, change)
+
+    world._effect = noting  # type: ignore[method-assign]
+    go(world, settings={"scale-min-instances": 3}, health_timeout=60.0)
+    assert {2, 3} <= {*world.slots()["active Running"]}
+    return [moments["botserver-2"], moments["botserver-3"]]
+
+
+def test_one_that_was_started_just_now_is_waited_for_before_others_start_beside_it() -> None:
+    first, second = begun(left_ill(ago=20.0, well_after=10.0))
+    assert 10 <= first <= second < 11
+
+
+def test_where_it_does_not_become_healthy_in_what_is_left_of_its_time_the_next_one_starts_alone() -> None:
+    world = left_ill(ago=20.0)
+    first, _second = begun(world)
+    assert 40 <= first < 50
+    own = [number for number, words in enumerate(world.effects) if "botserver-2" in words]
+    assert max(own) < min(number for number, words in enumerate(world.effects) if "botserver-3" in words)
+
+
+def test_one_that_is_long_past_its_start_is_not_waited_for() -> None:
+    world = left_ill(ago=3600.0)
+    first, _second = begun(world)
+    assert first <= 2
+    own = [number for number, words in enumerate(world.effects) if "botserver-2" in words]
+    assert max(own) < min(number for number, words in enumerate(world.effects) if "botserver-3" in words)
 
 
 def test_check_mode_says_the_same_and_changes_nothing() -> None:

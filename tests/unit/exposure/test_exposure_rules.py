@@ -97,6 +97,11 @@ def test_doors_of_the_user_are_added() -> None:
     ("door", "said"),
     [
         ({"to": "redis-1", "ports": [1], "from": ["host"]}, "to is 'redis-1'; it must be one of proxy"),
+        ({"to": ["proxy", "redis"], "ports": [1], "from": ["host"]}, "to is ['proxy', 'redis']; it must be one of proxy"),
+        ("redis", "it is 'redis'; it must be a mapping with to, from and ports"),
+        (None, "it is None; it must be a mapping"),
+        ({"to": "redis", "ports": [1], "from": ["host"], 1: 2, "port": 2}, "unknown key 1, port; known are to, ports"),
+        ({"to": "redis", "ports": ["²"], "from": ["host"]}, "ports is ['²']"),
         ({"to": "redis", "ports": [], "from": ["host"]}, "ports is []; it must be a list of numbers"),
         ({"to": "redis", "ports": [70000], "from": ["host"]}, "ports is [70000]"),
         ({"to": "redis", "ports": 6379, "from": ["host"]}, "ports is 6379"),
@@ -109,7 +114,7 @@ def test_doors_of_the_user_are_added() -> None:
         ({"to": "redis", "ports": [1], "from": ["host"], "purpose": 'x" accept'}, "purpose must be up to 100 letters"),
     ],
 )
-def test_a_door_that_is_none_is_refused_with_its_place(door: dict[str, t.Any], said: str) -> None:
+def test_a_door_that_is_none_is_refused_with_its_place(door: t.Any, said: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         doors_of([{"to": "redis", "ports": [1], "from": ["host"]}, door])
     assert str(raised.value).startswith("gb_exposure_extra[1]: ")

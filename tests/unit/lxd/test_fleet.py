@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import pathlib
 import threading
+import typing as t
 
 import pytest
+import yaml
 from fake_daemon import FakeDaemon
 
 from ansible_collections.generalbots.scaling.plugins.filter.component_instances import component_instances
@@ -31,6 +34,8 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet impo
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.fleet_run import execute, look_at
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.instances import RunOptions, observe
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.limits import cores, limits_config, refused_limit, size_bytes
+from ansible_collections.generalbots.scaling.plugins.modules import lxc_botserver
+from ansible_collections.generalbots.scaling.plugins.plugin_utils.in_process import called
 
 SUBNET = "10.87.0.0/24"
 
@@ -208,6 +213,25 @@ def test_another_environment_waits_for_the_restart_and_is_due_until_then(daemon:
     assert not wanted.changed
 
 
+@pytest.mark.parametrize("value", ["botserver", "botserver-1", "server"])
+def test_the_slots_to_restart_are_told_although_a_value_of_the_environment_hides_their_names(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setattr(lxc_botserver, "connect", lambda _options: daemon)
+    given = {"subnet": SUBNET, "network": "gbbr0", "image": "gb/botserver", "count": 2}
+    called(lxc_botserver, {**given, "environment": {"OTEL_SERVICE_NAME": "gb"}}, check=False)
+    said = called(lxc_botserver, {**given, "environment": {"OTEL_SERVICE_NAME": value}}, check=True)
+    assert (said["restart_slots"], said["slots"]) == ([1, 2], [1, 2])
+    assert said["restart_needed"] != ["botserver-1", "botserver-2"]
+
+
+def test_the_role_restarts_by_number() -> None:
+    role = pathlib.Path(__file__).parents[3] / "roles/instances/tasks/main.yml"
+    [restart] = [task for task in yaml.safe_load(role.read_text()) if "autoscaler_slots" in task.get("vars", {})]
+    assert restart["vars"]["autoscaler_slots"] == "{{ __instances_fleet.restart_slots }}"
+    assert restart["when"] == "__instances_fleet.restart_slots | length > 0"
+
+
 def test_the_environment_of_a_frozen_instance_waits_for_its_restart_as_well(daemon: FakeDaemon) -> None:
     bring(daemon, "started", count=1, environment={"A": "old"})
     daemon.instances["botserver-1"]["status"] = "Frozen"
@@ -226,6 +250,57 @@ def test_the_optional_proxy_device_is_bound_to_loopback() -> None:
     assert proxy_device(spec(), 3) is None
     name, device = proxy_device(spec(proxy_port_base=8080), 3) or ("", {})
     assert (name, device["listen"], device["connect"]) == ("port-8083", "tcp:127.0.0.1:8083", "tcp:127.0.0.1:8080")
+
+
+def test_a_limit_that_is_taken_back_is_taken_from_those_that_have_it(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", [1, 2], limits={"cpu": "1", "cpu_allowance": "50%", "memory": "1GiB", "egress": "10Mbit"})
+    bring(daemon, "stopped", [2])
+    bring(daemon, "started", count=3, limits={"memory": "1GiB"})
+    bring(daemon, "started", [2], limits={"memory": "1GiB"})
+    limits = [
+        {key for part in (raw["config"], raw["devices"]["eth0"]) for key in part if "limits." in key} for raw in daemon.instances.values()
+    ]
+    assert limits == [{"limits.memory"}] * 3
+    assert bring(daemon, "started", count=3, limits={"memory": "1GiB"}) == []
+
+
+@pytest.mark.parametrize(("best_effort", "steps"), [(True, []), (False, ["update botserver-1: limits.disk.priority"])])
+def test_a_limit_that_a_botserver_is_without_is_asked_for_again_once_it_must_be_had(
+    daemon: FakeDaemon, best_effort: bool, steps: list[str]
+) -> None:
+    bring(daemon, "started", count=1)
+    daemon.instances["botserver-1"]["config"]["user.gb.limits-refused"] = "limits.disk.priority=5"
+    assert bring(daemon, "started", count=1, limits={"disk_priority": 5}, limits_best_effort=best_effort) == steps
+
+
+def test_where_no_limits_are_given_those_that_are_there_stay(daemon: FakeDaemon) -> None:
+    bring(daemon, "started", count=1, limits={"cpu": "1"})
+    assert bring(daemon, "started", count=1) == []
+
+
+def ports(daemon: FakeDaemon) -> dict[str, list[str]]:
+    """The proxy devices of each instance."""
+    return {name: [key for key, one in raw["devices"].items() if one["type"] == "proxy"] for name, raw in daemon.instances.items()}
+
+
+@pytest.mark.parametrize(("base", "wanted"), [(9100, ["port-9101"]), (None, [])])
+def test_a_port_past_the_load_balancer_goes_with_the_base_that_it_was_made_for(
+    daemon: FakeDaemon, base: int | None, wanted: list[str]
+) -> None:
+    bring(daemon, "started", count=1, proxy_port_base=9000)
+    daemon.instances["botserver-1"]["devices"].update({"port-x": {"type": "proxy"}, "port-1": {"type": "disk"}})
+    assert "update botserver-1: port-9001" in bring(daemon, "started", count=1, proxy_port_base=base)[0]
+    assert ports(daemon) == {"botserver-1": ["port-x", *wanted]}
+    assert "port-1" in daemon.instances["botserver-1"]["devices"]
+    assert bring(daemon, "started", count=1, proxy_port_base=base) == []
+
+
+@pytest.mark.parametrize("state", ["present", "started", "warm"])
+def test_a_stopped_slot_loses_such_a_port_before_it_is_started(daemon: FakeDaemon, state: str) -> None:
+    bring(daemon, "started", [1], proxy_port_base=9000)
+    bring(daemon, "stopped", [1])
+    steps = bring(daemon, state, [1])
+    assert (steps[0].split(":")[0], ports(daemon)) == ("update botserver-1", {"botserver-1": []})
 
 
 def test_facts_tell_memory_from_page_cache_and_know_the_limit(daemon: FakeDaemon) -> None:
@@ -340,9 +415,71 @@ def test_the_first_of_a_fleet_starts_alone_and_the_rest_when_it_is_healthy(daemo
 def test_beside_one_that_runs_the_others_start_together(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     both = threading.Barrier(2, timeout=10)
     monkeypatch.setattr(fleet_run, "_wait_healthy", lambda _lxd, _name, _health: both.wait())
+    monkeypatch.setattr(fleet_run, "_asking", lambda _host, _health: lambda: "204")
     bring(daemon, "started", [1])
     bring_healthy(daemon, [2, 3])
     assert now(daemon) == {"active": [1, 2, 3], "free": [4]}
+
+
+@pytest.fixture
+def told(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What slots 1 and 2, which run, answer one after the other; what is asked of them and of those that start is noted as calls."""
+    answers: list[str] = []
+
+    def asking(host: str, _health: object) -> t.Callable[[], str]:
+        def ask() -> str:
+            daemon.calls.append(f"ask {host}")
+            return answers.pop(0) if answers else "503"
+
+        return ask
+
+    monkeypatch.setattr(fleet_run, "_asking", asking)
+    monkeypatch.setattr(fleet_run, "_wait_healthy", lambda _lxd, name, _health: daemon.calls.append(f"healthy {name}"))
+    return answers
+
+
+def powered(daemon: FakeDaemon) -> list[str]:
+    return [call for call in daemon.calls if call.split()[0] in ("start", "healthy", "ask")]
+
+
+def test_one_that_still_migrates_the_database_is_waited_for_before_others_start(daemon: FakeDaemon, told: list[str]) -> None:
+    """As after a run that was killed when the first one had just been started."""
+    bring(daemon, "started", [1])
+    daemon.calls.clear()
+    told += ["takes no connection", "503", "200"]
+    bring_healthy(daemon, [1, 2, 3])
+    assert powered(daemon)[:3] == ["ask 10.87.0.101"] * 3
+    assert sorted(powered(daemon)[3:]) == ["healthy botserver-2", "healthy botserver-3", "start botserver-2", "start botserver-3"]
+
+
+def test_where_none_of_those_that_run_becomes_healthy_the_first_starts_alone(daemon: FakeDaemon, told: list[str]) -> None:
+    bring(daemon, "started", [1])
+    daemon.calls.clear()
+    chosen, look = look_at(daemon, spec(), None, 3, "started")  # type: ignore[arg-type]
+    warnings: list[str] = []
+    health = {"port": 8079, "path": "/", "timeout": 0.2}
+    execute(daemon, plan_fleet(spec(), chosen, look, "started"), RunOptions(), health, warnings.append)  # type: ignore[arg-type]
+    steps = [call for call in powered(daemon) if not call.startswith("ask")]
+    assert steps == ["start botserver-2", "healthy botserver-2", "start botserver-3", "healthy botserver-3"]
+    assert "for one of botserver-1 to answer / with 2xx, before others start; last seen: 503" in warnings[0]
+
+
+def test_one_that_drains_is_not_waited_for_and_where_nothing_starts_nobody_is_asked(daemon: FakeDaemon, told: list[str]) -> None:
+    bring(daemon, "started", [1])
+    bring_healthy(daemon, [1])
+    bring(daemon, "draining", [1])
+    bring_healthy(daemon, [2, 3])
+    assert [call for call in powered(daemon) if call.startswith("ask")] == []
+
+
+def test_check_mode_tells_of_the_wait_for_health_as_a_run_does(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lxc_botserver, "connect", lambda _options: daemon)
+    monkeypatch.setattr(fleet_run, "_wait_healthy", lambda _lxd, _name, _health: None)
+    given = {"subnet": SUBNET, "network": "gbbr0", "image": "gb/botserver", "count": 2, "health": {}}
+    foreseen, done = (called(lxc_botserver, given, check=check)["actions"] for check in (True, False))
+    assert foreseen == done
+    assert foreseen[-2:] == [f"health botserver-{slot}: wait until it answers its health check" for slot in (1, 2)]
+    assert called(lxc_botserver, given, check=False)["actions"] == []
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

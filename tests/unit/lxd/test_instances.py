@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import re
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -29,6 +31,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.params imp
 from ansible_collections.generalbots.scaling.plugins.module_utils.plan import Plan
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 from ansible_collections.generalbots.scaling.plugins.modules import lxc_instance
+from ansible_collections.generalbots.scaling.plugins.plugin_utils.in_process import called
 
 PAUSES: list[float] = []
 QUICK = RunOptions(stop_timeout=1, ready=Readiness(address=True, timeout=0.05), clock=Clock(now=lambda: 100.0, sleep=PAUSES.append))
@@ -41,7 +44,8 @@ def daemon() -> FakeDaemon:
 
 def bring(daemon: FakeDaemon, state: str, *specs: InstanceSpec, options: RunOptions = QUICK) -> tuple[Plan, Runner]:
     runner = Runner(daemon, options)  # type: ignore[arg-type]
-    wanted = plan(specs, observe_with_files(daemon, specs), state)  # type: ignore[arg-type]
+    observed = observe_with_files(daemon, specs)  # type: ignore[arg-type]
+    wanted = plan(specs, observed, state, best_effort=options.limits_best_effort)
     runner.run(wanted)
     return wanted, runner
 
@@ -122,6 +126,31 @@ def test_numbers_and_booleans_reach_the_daemon_as_strings(daemon: FakeDaemon) ->
     created = daemon.instances["proxy-1"]
     assert (created["config"]["limits.cpu"], created["config"]["security.nesting"]) == ("2", "true")
     assert created["devices"] == {"d": {"x": "1"}}
+
+
+def test_limits_that_are_given_are_all_that_an_instance_has(daemon: FakeDaemon) -> None:
+    item = {"name": "proxy-1", "image": "i", "config": {"limits.cpu": "0-1"}, "devices": {}}
+    bring(daemon, "present", spec_of({**item, "limits": {"memory": "1GiB", "cpu_allowance": "50%"}}, "proxy"))
+    untouched, _runner = bring(daemon, "present", spec_of({**item, "limits": None}, "proxy"))
+    assert not untouched.changed
+    bring(daemon, "present", spec_of({**item, "limits": {"memory": "1GiB"}}, "proxy"))
+    limits = {key: value for key, value in daemon.instances["proxy-1"]["config"].items() if key.startswith("limits.")}
+    assert limits == {"limits.cpu": "0-1", "limits.memory": "1GiB"}
+    assert not bring(daemon, "present", spec_of({**item, "limits": {"memory": "1GiB", "cpu": None}}, "proxy"))[0].changed
+
+
+def test_a_limit_of_memory_that_is_taken_back_takes_none(daemon: FakeDaemon) -> None:
+    daemon.add("proxy-1", "Running", "proxy", limits__memory="1GiB")
+    spec = spec_of({"name": "proxy-1", "config": {}, "devices": {}, "limits": {}}, "proxy")
+    wanted = plan([spec], observe(daemon), "started", take_memory=False)  # type: ignore[arg-type]
+    assert wanted.diff["after"] == {"proxy-1 limits.memory": None}
+
+
+def test_no_task_names_a_part_of_the_limits_only() -> None:
+    """It would take away the others."""
+    root = pathlib.Path(__file__).parents[3]
+    tasks = [*root.glob("playbooks/*.yml"), *root.glob("roles/*/tasks/*.yml")]
+    assert [path.name for path in tasks if re.search(r"\blimits: *\{", path.read_text())] == []
 
 
 def test_null_removes_a_key_and_a_device_and_others_stay(daemon: FakeDaemon) -> None:
@@ -220,6 +249,18 @@ def test_a_limit_that_the_host_refuses(
     assert daemon.instances["proxy-1"]["config"]["user.gb.limits-refused"] == f"{key}={'7' if config else '20Mbit'}"
     again, _runner = bring(daemon, "started", more, options=RunOptions(limits_best_effort=True))
     assert not again.changed, again.steps()
+
+
+@pytest.mark.parametrize("best_effort", [True, False])
+def test_a_limit_that_was_left_out_is_asked_for_again_once_it_must_be_had(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, best_effort: bool
+) -> None:
+    daemon.refuse["start"] = lambda raw: PRIORITY if "limits.disk.priority" in raw["config"] else None
+    monkeypatch.setattr(lxc_instance, "connect", lambda _options: daemon)
+    given = {"component": "proxy", "instances": [{"name": "proxy-1", "image": "i", "limits": {"disk_priority": 5}}]}
+    called(lxc_instance, {**given, "limits_best_effort": True}, check=False)
+    said = called(lxc_instance, {**given, "limits_best_effort": best_effort}, check=True)
+    assert said["actions"] == ([] if best_effort else ["update proxy-1: limits.disk.priority"])
 
 
 @pytest.mark.parametrize(

@@ -50,3 +50,14 @@ def test_memory_of_a_running_instance_is_taken_unless_it_is_to_stay(
 def test_a_name_that_is_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     said = called(capsys, {"instances": [{"name": "bake-1"}, {"name": "bake-2"}, {"name": "bake-1"}]})
     assert said["msg"] == "instances has bake-1 more than once; name each instance once. Nothing was changed."
+
+
+@pytest.mark.parametrize("name", ["", "1-bake", "bake-", "bake/1", "b" * 64])
+def test_a_name_that_is_none_is_refused_with_its_place(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    said = called(capsys, {"instances": [{"name": "bake-1"}, {"name": name}]})
+    assert said["msg"].startswith(f"instances[1].name is {name!r}. A name is made of letters, digits and -")
+
+
+def test_a_device_that_is_no_mapping_is_refused_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    said = called(capsys, {"instances": [{"name": "bake-1", "devices": {"eth0": "gbbr0"}}]})
+    assert said["msg"].startswith("The device eth0 of bake-1 is 'gbbr0'; a device is a mapping such as {type: nic, network: gbbr0}")
