@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings import kinds
-from ansible_collections.generalbots.scaling.plugins.module_utils.settings.parser import WHITE_SPACE, Entry, is_writable, parse
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.parser import WHITE_SPACE, Entry, damage, is_writable, parse
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS, PREFIXES, Value, find, get
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.validate import Problem, broken_rules, refusal
 
@@ -99,6 +99,9 @@ class _Reading:
         self.bad: set[str] = set()
 
     def file(self, text: str) -> None:
+        if damaged := damage(text):
+            self._problem(damaged.line, "(file)", damaged.value, damaged.rule, damaged.remedy)
+            return
         parsed = parse(text)
         if parsed.has_bom:
             self._problem(

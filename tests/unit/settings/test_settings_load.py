@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import loaded
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.loader import load, load_file
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
@@ -152,6 +153,38 @@ def test_a_line_of_ours_without_comma_is_refused_and_others_pass() -> None:
 def test_a_byte_order_mark_is_refused() -> None:
     (error,) = errors_of("\ufeffscale-enabled,true")
     assert error["line"] == 1 and "byte order mark" in error["rule"] and "without byte order mark" in error["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "rule", "remedy"),
+    [
+        (b"$ANSIBLE_VAULT;1.1;AES256\n3162\n", 1, "is encrypted with ansible-vault", "ansible-vault decrypt"),
+        (b"\xef\xbb\xbf$ANSIBLE_VAULT;1.1;AES256\n3162\n", 1, "is encrypted with ansible-vault", "ansible-vault decrypt"),
+        (b"key,value\rscale-max-instances,4\r", 1, "holds a carriage return", "line ends of Unix or Windows"),
+        (b"# head\n# more\rscale-max-instances,4\n", 2, "holds a carriage return", "line ends of Unix or Windows"),
+        ("key,value\nscale-max-instances,4\n".encode("utf-16-le"), 1, "holds a NUL character", "as UTF-8 without byte order mark"),
+        ("key,value\nscale-max-instances,4\n".encode("utf-16-be"), 1, "holds a NUL character", "as UTF-8 without byte order mark"),
+    ],
+    ids=["vaulted", "vaulted behind a mark", "of an old Macintosh", "of one in part", "UTF-16", "UTF-16, the other way"],
+)
+def test_a_file_whose_lines_say_nothing_is_not_taken_for_an_empty_one(
+    tmp_path: pathlib.Path, content: bytes, line: int, rule: str, remedy: str
+) -> None:
+    (tmp_path / "config.csv").write_bytes(content)
+    with pytest.raises(InvalidInput, match=str(tmp_path / "config.csv")) as caught:
+        load_file(str(tmp_path / "config.csv"))
+    [error] = caught.value.details["errors"]
+    assert error["line"] == line and rule in error["rule"] and remedy in error["remedy"]
+    assert "3162" not in str(caught.value)
+    held = loaded(str(tmp_path / "config.csv"), {}, refuse_unconsumed=True, last_good='{"scale-max-instances": 4}')
+    assert held.broken and held.values == {"scale-max-instances": 4}, "a tick goes on with the last one that was sound"
+
+
+def test_line_ends_of_windows_are_none_that_stand_alone() -> None:
+    assert load("key,value\r\nscale-enabled,true\r\r\n\r\nscale-max-instances,4\r", "config.csv").given == {
+        "scale-enabled": 2,
+        "scale-max-instances": 4,
+    }
 
 
 def test_a_key_given_twice_must_not_contradict_itself() -> None:
