@@ -130,21 +130,21 @@ class _Reading:
                 self._problem(
                     None,
                     str(key),
-                    repr(value),
+                    repr(value) if isinstance(key, str) and find(key) else _kind(value),
                     "must be text, a number, true, false or a list of them under a text",
                     "Write the value as it would stand in config.csv",
                 )
             elif known := find(key):
                 self._overridden(known.name, text)
             elif _is_claimed(key):
-                self._unknown(None, key, text)
+                self._unknown(None, key, _kind(value))
             elif is_writable(key, text):
                 self.foreign[str(key)] = text
             else:
                 self._problem(
                     None,
                     key,
-                    text,
+                    _kind(value),
                     "cannot stand in a line of config.csv",
                     "Use one line, without blanks around key and value, and no comma or leading # in the key",
                 )
@@ -208,6 +208,12 @@ def _is_claimed(key: str) -> bool:
 
 def _nearest(key: str) -> str:
     return difflib.get_close_matches(_spelled(key), KEYS, n=1, cutoff=0.0)[0]
+
+
+def _kind(value: t.Any) -> str:
+    """What stands for a value under a key that is not ours: it may be a secret."""
+    kinds_of = {"true or false": bool, "text": str, "a number": (int, float), "a list": (list, tuple), "a mapping": t.Mapping}
+    return f"({next((words for words, types in kinds_of.items() if isinstance(value, types)), 'another type')})"
 
 
 def _text(value: t.Any) -> str | None:

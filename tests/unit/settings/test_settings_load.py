@@ -318,6 +318,24 @@ def test_a_wrong_override_is_refused_under_its_own_place(overrides: dict[t.Any, 
     assert rule in error["rule"]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "shown"),
+    [
+        ({"llm-auth": {"api_key": "sk-x"}}, "llm-auth = '(a mapping)'"),
+        ({"llm-keys": [{"a": "sk-x"}]}, "llm-keys = '(a list)'"),
+        ({"llm-cert": "BEGIN\nsk-x"}, "llm-cert = '(text)'"),
+        ({5: "sk-x"}, "5 = '(text)'"),
+        ({"fallback-llm-key": "sk-x"}, "fallback-llm-key = '(text)'"),
+        ({"scale-max-instances": {"a": 4}}, "scale-max-instances = \"{'a': 4}\""),
+    ],
+)
+def test_what_is_refused_is_shown_only_under_a_key_of_ours(overrides: dict[t.Any, t.Any], shown: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load("", "config.csv", overrides)
+    assert shown in str(caught.value)
+    assert "sk-x" not in str(caught.value) + str(caught.value.details)
+
+
 def test_a_combination_broken_by_an_override_is_told_there() -> None:
     (error,) = errors_of("scale-min-instances,3\nscale-max-instances,9", {"scale-max-instances": 2})
     assert (error["file"], error["key"], error["value"]) == ("gb_settings_overrides", "scale-max-instances", "2")
