@@ -29,3 +29,9 @@ def test_what_starts_instances_goes_first_and_then_is_looked_what_is_there(tasks
     first, control, then, rest = steps
     assert control[INSTANCES]["component"] == "control" and first["register"] in control[INSTANCES]["instances"]
     assert "difference(['control'])" in rest["loop"] and then["register"] in rest["loop"]
+
+
+def test_check_mode_knows_which_instances_are_gone_at_the_end(tasks: list[dict[str, t.Any]]) -> None:
+    last = tasks[-1]["generalbots.scaling.lxc_host"]
+    looked = [task["register"] for task in tasks if LOOK in task]
+    assert last["leaving"] == f"{{{{ {looked[-1]}.instances | map(attribute='name') }}}}"
