@@ -28,7 +28,8 @@ wins over it, so that a survey or `-e` can change one key for one run.
 ## The file
 
 - UTF-8 text without byte order mark, one `key,value` in a line. A file with a byte order mark is refused, because botserver
-  would take the mark for a part of the first key.
+  would take the mark for a part of the first key. So is one that is encrypted with ansible-vault, one in UTF-16, and one in which
+  a carriage return stands alone: no line of theirs would be seen.
 - The first comma of a line ends the key; whatever follows is the value, further commas included. Blanks around key and value
   do not count.
 - There are no quotes: a quotation mark is a character like any other. There are no comments behind a value either. A line that

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv and the folder in which Ansible and Python find this checkout as a collection.
 # Run any time: it does nothing where the virtual environment already holds what the requirement files ask for, and
-# begins anew where an earlier run was broken off. PYTHON chooses the interpreter.
+# begins anew where an earlier run was broken off or the checkout has been moved. PYTHON chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # The interpreter that makes .venv anew cannot be the one in it, which make puts first.
@@ -48,7 +48,8 @@ exec 9>.build/venv.lock
 flock 9 # two makes at once: the second waits here
 link_collection
 
-wanted=$(cat "${files[@]}" | sha256sum | cut -d' ' -f1)
+# Its programs name their interpreter by its whole path, so a checkout that was moved has none that runs.
+wanted=$({ printf '%s\n' "$PWD"; cat "${files[@]}"; } | sha256sum | cut -d' ' -f1)
 if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c "$usable" 2>/dev/null; then
     exit 0
 fi

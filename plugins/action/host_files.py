@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Places several files with one look at the host; see the documentation of the module of this name.
 
-What has to be done is done by Ansible's own copy and file, one call for each. Whatever the look cannot tell (links, permissions in words,
-a folder that cannot be read) is left to them as well: they change nothing where nothing is to be changed.
+What has to be done is done by Ansible's own copy and file, one call for each. Whatever the look cannot tell (links, a folder
+that cannot be read) is left to them as well: they change nothing where nothing is to be changed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import pathlib
+import re
 import shlex
 import typing as t
 
@@ -27,6 +28,7 @@ SOURCES = ("content", "src", "template")
 UNITS = "/etc/systemd/system/"
 SHOWN = ("ActiveState", "NeedDaemonReload", "StateChangeTimestamp", "FragmentPath")
 STAMP = "%a %Y-%m-%d %H:%M:%S.%f UTC"
+MODE = re.compile(r"0?[0-7]{3,4}", re.ASCII)
 FILE = {
     "dest": {"type": "path", "required": True},
     "content": {"type": "str"},
@@ -34,7 +36,7 @@ FILE = {
     "template": {"type": "path"},
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
-    "mode": {"type": "str"},
+    "mode": {"type": "raw"},
     "validate": {"type": "str"},
     "secret": {"type": "bool", "default": False},
 }
@@ -99,6 +101,17 @@ def _why(done: t.Mapping[str, t.Any], *, secret: bool) -> str:
     return ": ".join(text for text in (str(done.get("msg", "it could not be placed")), words) if text)
 
 
+def _octal(mode: t.Any, *, default: str) -> str:
+    """Permissions as four octal digits. Without quotes YAML makes a number of them, of which text would be another number."""
+    if mode is None or mode == "":
+        return default
+    if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o7777:
+        return f"{mode:04o}"
+    if isinstance(mode, str) and MODE.fullmatch(mode):
+        return f"{mode:0>4}"[-4:]
+    raise AnsibleActionFail(f"files: mode is {mode!r}; write permissions as octal digits in quotes, such as '0644'. Nothing was changed.")
+
+
 class ActionModule(ActionBase):
     """Compares, and hands on what differs."""
 
@@ -139,7 +152,7 @@ class ActionModule(ActionBase):
         if not pathlib.PurePosixPath(one["dest"]).is_absolute():
             raise AnsibleActionFail(f"files: dest is {one['dest']!r}; give an absolute path. Nothing was changed.")
         folder = all(one[source] is None for source in SOURCES)
-        finished = {**one, "folder": folder, "mode": one["mode"] or ("0755" if folder else "0644")}
+        finished = {**one, "folder": folder, "mode": _octal(one["mode"], default="0755" if folder else "0644")}
         if one["template"] is not None:
             lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
             finished["content"] = lookup.run([one["template"]], variables)[0]

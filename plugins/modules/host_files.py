@@ -49,8 +49,9 @@ options:
         type: str
         default: root
       mode:
-        description: Its permissions, as an octal number of four digits. By default V(0644), and V(0755) of a folder.
-        type: str
+        description:
+          - Its permissions, as an octal number of three or four digits, best in quotes. By default V(0644), and V(0755) of a folder.
+        type: raw
       validate:
         description: A command that says whether the content is good, before it is placed. C(%s) stands for the file.
         type: str

@@ -67,6 +67,12 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  leaving:
+    description:
+      - With O(state=absent), names of instances that an earlier task removes. In check mode they are still there and count as gone.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: generalbots.scaling.lxc_image
   - module: generalbots.scaling.lxc_instance
@@ -125,6 +131,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.host impor
     look,
     plan_absent,
     plan_present,
+    without,
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.module import (
     ArgumentSpec,
@@ -144,6 +151,7 @@ SPEC = LXD_SPEC.merge(
             "network": {"type": "dict", "required": True, "options": NETWORK},
             "description": {"type": "str", "default": "General Bots"},
             "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+            "leaving": {"type": "list", "elements": "str", "default": []},
         }
     )
 )
@@ -171,6 +179,8 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
         description=module.params["description"],
     )
     host = look(lxd, spec, routes(module, lxd))
+    if module.check_mode:
+        host = without(host, lxd.project, module.params["leaving"])
     plan, kept = (plan_present(spec, host), []) if module.params["state"] == "present" else plan_absent(spec, host)
     if not module.check_mode:
         carry_out(lxd, plan, module.warn)

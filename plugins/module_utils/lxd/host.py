@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import typing as t
+from urllib.parse import parse_qs
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, InvalidInput, Refused
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
@@ -112,6 +113,18 @@ def plan_present(spec: HostSpec, host: Host) -> Plan:
     _plan_project(plan, spec, host)
     _plan_profile(plan, spec, host)
     return plan
+
+
+def without(host: Host, project: str, names: t.Sequence[str]) -> Host:
+    """The host as it is once these instances of the project are gone."""
+    gone = {f"/1.0/instances/{name}" for name in names}
+
+    def rest(there: Json | None) -> Json | None:
+        kept = [use for use in _used_by(there or {}) if not (use.partition("?")[0] in gone and _project_of(use) == project)]
+        return there and {**there, "used_by": kept}
+
+    left = [name for name in host.instances if name not in names]
+    return dataclasses.replace(host, instances=left, project=rest(host.project), network=rest(host.network), pool=rest(host.pool))
 
 
 def plan_absent(spec: HostSpec, host: Host) -> tuple[Plan, list[str]]:
@@ -323,6 +336,11 @@ def _is_memory(use: str) -> bool:
 
 def _used_by(there: Json) -> list[str]:
     return sorted(there.get("used_by") or [])
+
+
+def _project_of(use: str) -> str:
+    """The project of what uses something; LXD names that of the default project not."""
+    return parse_qs(use.partition("?")[2]).get("project", [GLOBAL])[0]
 
 
 def _why_kept(there: Json, project: str) -> str:

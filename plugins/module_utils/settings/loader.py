@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings import kinds
-from ansible_collections.generalbots.scaling.plugins.module_utils.settings.parser import WHITE_SPACE, Entry, is_writable, parse
+from ansible_collections.generalbots.scaling.plugins.module_utils.settings.parser import WHITE_SPACE, Entry, damage, is_writable, parse
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS, PREFIXES, Value, find, get
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.validate import Problem, broken_rules, refusal
 
@@ -103,6 +103,9 @@ class _Reading:
         self.bad: set[str] = set()
 
     def file(self, text: str) -> None:
+        if damaged := damage(text):
+            self._problem(damaged.line, "(file)", damaged.value, damaged.rule, damaged.remedy)
+            return
         parsed = parse(text)
         if parsed.has_bom:
             self._problem(
@@ -131,21 +134,21 @@ class _Reading:
                 self._problem(
                     None,
                     str(key),
-                    repr(value),
+                    repr(value) if isinstance(key, str) and find(key) else _kind(value),
                     "must be text, a number, true, false or a list of them under a text",
                     "Write the value as it would stand in config.csv",
                 )
             elif known := find(key):
                 self._overridden(known.name, text)
             elif _is_claimed(key):
-                self._unknown(None, key, text)
+                self._unknown(None, key, _kind(value))
             elif is_writable(key, text):
                 self.foreign[str(key)] = text
             else:
                 self._problem(
                     None,
                     key,
-                    text,
+                    _kind(value),
                     "cannot stand in a line of config.csv",
                     "Use one line, without blanks around key and value, and no comma or leading # in the key",
                 )
@@ -220,6 +223,12 @@ def _with_comma(line: str) -> str:
     """A line as it was meant, where something else than a comma stands between key and value."""
     key, _sign, value = next((parts for sign in ";\t= " if (parts := line.partition(sign))[1]), (line, "", ""))
     return f"{_nearest(key) or _spelled(key)},{value.strip() or 'value'}"
+
+
+def _kind(value: t.Any) -> str:
+    """What stands for a value under a key that is not ours: it may be a secret."""
+    kinds_of = {"true or false": bool, "text": str, "a number": (int, float), "a list": (list, tuple), "a mapping": t.Mapping}
+    return f"({next((words for words, types in kinds_of.items() if isinstance(value, types)), 'another type')})"
 
 
 def _text(value: t.Any) -> str | None:

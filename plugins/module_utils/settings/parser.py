@@ -13,6 +13,9 @@ WHITE_SPACE = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
 
+VAULT = "$ANSIBLE_VAULT"
+DECRYPT = "Decrypt it with ansible-vault decrypt, and keep what is secret in it as vaulted values of gb_settings_overrides"
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -30,6 +33,33 @@ class Parsed:
     entries: list[Entry]
     loose: list[Entry]
     has_bom: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """Why a text is no config.csv: the line, what stands there, what is wrong with it, and what to do."""
+
+    line: int
+    value: str
+    rule: str
+    remedy: str
+
+
+def damage(text: str) -> Damage | None:
+    """What makes the lines of a text say nothing, or something else than its author sees; None of a config.csv.
+
+    Without it such a file would be taken for one that sets nothing.
+    """
+    if text.removeprefix(BOM).startswith(VAULT):
+        return Damage(1, VAULT, "is encrypted with ansible-vault, and nobody reads it so", DECRYPT)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if "\0" in line:
+            return Damage(number, "\0", "holds a NUL character, as a file in UTF-16 does", "Save the file as UTF-8 without byte order mark")
+        if "\r" in line.rstrip("\r"):
+            return Damage(
+                number, "\r", "holds a carriage return, at which no line ends", "Save the file with the line ends of Unix or Windows"
+            )
+    return None
 
 
 def parse(text: str) -> Parsed:
@@ -51,4 +81,5 @@ def parse(text: str) -> Parsed:
 
 def is_writable(key: str, value: str) -> bool:
     """Whether a line of the file can hold this pair: that line, read again, gives the very same pair."""
-    return [(entry.key, entry.value) for entry in parse(f"key,value\n{key},{value}\n").entries] == [(key, value)]
+    text = f"key,value\n{key},{value}\n"
+    return damage(text) is None and [(entry.key, entry.value) for entry in parse(text).entries] == [(key, value)]

@@ -278,6 +278,28 @@ def test_the_module_has_one_result_shape(lxd: FakeLxd, monkeypatch: pytest.Monke
     assert checked.keys() == done.keys() == again.keys()
 
 
+def test_check_mode_foretells_what_goes_with_instances_that_go_before(
+    lxd: FakeLxd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lxc_host, "routes", lambda module, connection: [])
+    bring_up(lxd)
+    used = [PROFILE_USE, "/1.0/instances/botserver-2?project=generalbots"]
+    for path in ("projects/generalbots", "networks/gbbr0", "storage-pools/gb"):
+        lxd.at(path)["used_by"] = [*used]
+    lxd.at("storage-pools/gb")["used_by"].append("/1.0/instances/botserver-2")
+    lxd.add_instance("botserver-2")
+    before = len(lxd.sent())
+    asked: Json = {"state": "absent", "leaving": ["botserver-2"]}
+    foretold = run_module(lxd, monkeypatch, capsys, **asked, _ansible_check_mode=True)
+    assert foretold["actions"] == ["delete project generalbots", "delete network gbbr0"]
+    assert foretold["kept"] == ["storage pool gb: used by /1.0/instances/botserver-2"], "one of the default project"
+    lxd.add_instance("somebody-s")
+    refused = run_module(lxd, monkeypatch, capsys, **asked, _ansible_check_mode=True)
+    assert "still holds somebody-s;" in refused["msg"]
+    assert "still holds botserver-2, somebody-s;" in run_module(lxd, monkeypatch, capsys, **asked)["msg"], "a run has to have removed it"
+    assert len(lxd.sent()) == before
+
+
 def test_routes_are_those_of_the_engines_host_only(lxd: FakeLxd) -> None:
     answer = '[{"dst":"default","dev":"eth0"}]'
     module = types.SimpleNamespace(get_bin_path=lambda *a, **k: "ip", run_command=lambda *a, **k: (0, answer, ""))

@@ -140,6 +140,23 @@ def test_where_lxd_is_reached_follows_from_its_address(listens: str, reached: st
     assert trust.reached_at(trust.Server({"core.https_address": listens}, "", "", []), "") == reached
 
 
+@pytest.mark.parametrize(
+    ("listens", "reached"), [("", "127.0.0.1:9443"), ("[::]:8443", "127.0.0.1:8443"), ("10.0.0.5:8443", "10.0.0.5:8443")]
+)
+def test_control_1_is_led_to_where_lxd_listens(monkeypatch: pytest.MonkeyPatch, listens: str, reached: str) -> None:
+    role = ROOT / "roles/autoscaler"
+    look, bring_up = yaml.safe_load((role / "tasks/instance.yml").read_text(encoding="utf-8"))
+    asked = {**look["generalbots.scaling.lxc_trust"], "name": NAME}
+    asked["address"] = asked["address"].replace("{{ gb_control_lxd_port }}", "9443")
+    daemon = Daemon(core__https_address=listens)
+    daemon.trusts(NAME, "one")
+    assert apply(daemon, monkeypatch, check=look["check_mode"], certificate=None, **asked)["reached_at"] == reached
+    assert daemon.sent == [] and (look["changed_when"], look["diff"]) == (False, False), "it only looks"
+    devices = yaml.safe_load((role / "vars/main.yml").read_text(encoding="utf-8"))["__autoscaler_devices"]
+    assert "__autoscaler_devices" in bring_up["generalbots.scaling.lxc_instance"]["instances"]
+    assert devices["lxd-api"]["connect"] == f"tcp:{{{{ {look['register']}.reached_at }}}}"
+
+
 def test_absent_takes_the_address_back_when_the_last_client_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     daemon = Daemon()
     apply(daemon, monkeypatch)

@@ -133,6 +133,17 @@ def test_what_is_wanted_is_predicted_placed_and_then_left_alone(host: Host) -> N
     assert host.state() == state
 
 
+def test_permissions_are_octal_with_quotes_and_without(host: Host) -> None:
+    """Without quotes they come as the number that YAML makes of them."""
+    modes = {"quoted": "0640", "unquoted": 0o640, "short": "640", "all": 0o2750, "none": ""}
+    (host.root / "folder").mkdir()
+    files = [{"dest": str(host.root / "folder" / name), "content": name, "mode": mode, **OWN} for name, mode in modes.items()]
+    assert host.play(files=files).status == 0
+    found = {path.name: f"{stat.S_IMODE(path.stat().st_mode):04o}" for path in (host.root / "folder").iterdir()}
+    assert found == {"quoted": "0640", "unquoted": "0640", "short": "0640", "all": "2750", "none": "0644"}
+    assert host.play(files=files).placed == []
+
+
 def test_only_what_differs_is_placed(host: Host) -> None:
     names = ("folder", "folder/content", "folder/copied", "folder/number", "folder/template")
     files = [one for one in host.files if pathlib.Path(one["dest"]).relative_to(host.root).as_posix() in names]
@@ -246,9 +257,21 @@ def test_without_systemd_everything_was_read() -> None:
         ({"dest": "/nowhere/x", "content": "x", "src": "copied"}, "parameters are mutually exclusive: content|src|template found in files"),
         ({"dest": "/nowhere/x", "template": "none.j2"}, "none.j2"),
         ({"dest": "/nowhere/x", "src": "none"}, "Could not find or access 'none'"),
+        ({"dest": "/nowhere/x", "content": "x", "mode": "u=rw"}, "files: mode is 'u=rw'; write permissions as octal digits in quotes"),
+        ({"dest": "/nowhere/x", "content": "x", "mode": "0o644"}, "files: mode is '0o644'; write permissions as octal digits in quotes"),
+        ({"dest": "/nowhere/x", "content": "x", "mode": True}, "files: mode is True; write permissions as octal digits in quotes"),
         ({"dest": "/nowhere/x", "conten": "x"}, "conten. Supported parameters include"),
     ],
-    ids=["a path that is relative", "two sources", "no such template", "no such file", "an option that is none"],
+    ids=[
+        "a path that is relative",
+        "two sources",
+        "no such template",
+        "no such file",
+        "words",
+        "another notation",
+        "a truth",
+        "an option that is none",
+    ],
 )
 def test_bad_options_are_refused_before_anything_is_placed(host: Host, options: dict[str, t.Any], said: str) -> None:
     run = host.play(files=[{"dest": str(host.root / "first"), **OWN}, options])

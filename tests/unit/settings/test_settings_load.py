@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import loaded
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.loader import load, load_file
 from ansible_collections.generalbots.scaling.plugins.module_utils.settings.table import KEYS
@@ -187,6 +188,38 @@ def test_a_byte_order_mark_is_refused() -> None:
     assert error["line"] == 1 and "byte order mark" in error["rule"] and "without byte order mark" in error["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("content", "line", "rule", "remedy"),
+    [
+        (b"$ANSIBLE_VAULT;1.1;AES256\n3162\n", 1, "is encrypted with ansible-vault", "ansible-vault decrypt"),
+        (b"\xef\xbb\xbf$ANSIBLE_VAULT;1.1;AES256\n3162\n", 1, "is encrypted with ansible-vault", "ansible-vault decrypt"),
+        (b"key,value\rscale-max-instances,4\r", 1, "holds a carriage return", "line ends of Unix or Windows"),
+        (b"# head\n# more\rscale-max-instances,4\n", 2, "holds a carriage return", "line ends of Unix or Windows"),
+        ("key,value\nscale-max-instances,4\n".encode("utf-16-le"), 1, "holds a NUL character", "as UTF-8 without byte order mark"),
+        ("key,value\nscale-max-instances,4\n".encode("utf-16-be"), 1, "holds a NUL character", "as UTF-8 without byte order mark"),
+    ],
+    ids=["vaulted", "vaulted behind a mark", "of an old Macintosh", "of one in part", "UTF-16", "UTF-16, the other way"],
+)
+def test_a_file_whose_lines_say_nothing_is_not_taken_for_an_empty_one(
+    tmp_path: pathlib.Path, content: bytes, line: int, rule: str, remedy: str
+) -> None:
+    (tmp_path / "config.csv").write_bytes(content)
+    with pytest.raises(InvalidInput, match=str(tmp_path / "config.csv")) as caught:
+        load_file(str(tmp_path / "config.csv"))
+    [error] = caught.value.details["errors"]
+    assert error["line"] == line and rule in error["rule"] and remedy in error["remedy"]
+    assert "3162" not in str(caught.value)
+    held = loaded(str(tmp_path / "config.csv"), {}, refuse_unconsumed=True, last_good='{"scale-max-instances": 4}')
+    assert held.broken and held.values == {"scale-max-instances": 4}, "a tick goes on with the last one that was sound"
+
+
+def test_line_ends_of_windows_are_none_that_stand_alone() -> None:
+    assert load("key,value\r\nscale-enabled,true\r\r\n\r\nscale-max-instances,4\r", "config.csv").given == {
+        "scale-enabled": 2,
+        "scale-max-instances": 4,
+    }
+
+
 def test_a_key_given_twice_must_not_contradict_itself() -> None:
     (error,) = errors_of("scale-enabled,true\n\nscale-enabled,false")
     assert (error["line"], error["rule"]) == (3, "stands in line 1 already, with another value")
@@ -314,6 +347,24 @@ def test_a_wrong_override_is_refused_under_its_own_place(overrides: dict[t.Any, 
     (error,) = errors_of("scale-max-instances,3", overrides)
     assert (error["file"], error["line"], error["key"]) == ("gb_settings_overrides", None, key)
     assert rule in error["rule"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shown"),
+    [
+        ({"llm-auth": {"api_key": "sk-x"}}, "llm-auth = '(a mapping)'"),
+        ({"llm-keys": [{"a": "sk-x"}]}, "llm-keys = '(a list)'"),
+        ({"llm-cert": "BEGIN\nsk-x"}, "llm-cert = '(text)'"),
+        ({5: "sk-x"}, "5 = '(text)'"),
+        ({"fallback-llm-key": "sk-x"}, "fallback-llm-key = '(text)'"),
+        ({"scale-max-instances": {"a": 4}}, "scale-max-instances = \"{'a': 4}\""),
+    ],
+)
+def test_what_is_refused_is_shown_only_under_a_key_of_ours(overrides: dict[t.Any, t.Any], shown: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load("", "config.csv", overrides)
+    assert shown in str(caught.value)
+    assert "sk-x" not in str(caught.value) + str(caught.value.details)
 
 
 def test_a_combination_broken_by_an_override_is_told_there() -> None:

@@ -67,7 +67,7 @@ def test_a_byte_order_mark_is_seen_and_kept_out_of_the_key() -> None:
     [
         ("a", "b,c", True), ("a", "", True), ("name", "Bob", True), ("a", "# x", True),
         ("a,b", "c", False), ("#a", "b", False), ("key", "b", False), ("name", "value", False), ("", "b", False),
-        ("a", "b\nc", False), ("a", " b", False), (" a", "b", False),
+        ("a", "b\nc", False), ("a", "b\rc", False), ("a", "b\0c", False), ("a", " b", False), (" a", "b", False),
     ],
 )  # fmt: skip
 def test_a_pair_is_writable_when_its_line_reads_the_same(key: str, value: str, writable: bool) -> None:
