@@ -181,9 +181,10 @@ class Actor:
 
         :param replaces: the slot whose place they take, for whoever goes on with that
         """
-        young = self._young(observed)
+        several, young = len(slots) > 1, self._young(observed)
         # One that starts alone beside those that are long past their start has nothing to wait for, and may be to replace them.
-        if (len(slots) > 1 or young > 0) and not self._one_is_healthy(observed, young) and len(slots) > 1:
+        first_alone = (several or young > 0) and not self._one_is_healthy(observed, young)
+        if several and first_alone:
             return [*self._start(slots[:1], observed, replaces), *self._start(slots[1:], observe(self._lxd), replaces)]
         return self._start(slots, observed, replaces)
 

@@ -227,8 +227,14 @@ def _with_comma(line: str) -> str:
 
 def _kind(value: t.Any) -> str:
     """What stands for a value under a key that is not ours: it may be a secret."""
-    kinds_of = {"true or false": bool, "text": str, "a number": (int, float), "a list": (list, tuple), "a mapping": t.Mapping}
-    return f"({next((words for words, types in kinds_of.items() if isinstance(value, types)), 'another type')})"
+    words: tuple[tuple[str, tuple[type, ...]], ...] = (
+        ("true or false", (bool,)),
+        ("text", (str,)),
+        ("a number", (int, float)),
+        ("a list", (list, tuple)),
+        ("a mapping", (dict,)),
+    )
+    return f"({next((kind for kind, types in words if isinstance(value, types)), 'another type')})"
 
 
 def _text(value: t.Any) -> str | None:
