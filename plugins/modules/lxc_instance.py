@@ -238,8 +238,7 @@ def body(module: AnsibleModule) -> dict[str, t.Any]:
     # What is to go need not be readable.
     observed = observe(lxd) if params["state"] == "absent" else observe_with_files(lxd, specs)
     targets = spread(specs, observed, places(lxd, specs, observed))
-    keeps = {"take_memory": params["take_memory"], "best_effort": params["limits_best_effort"]}
-    wanted = plan(specs, observed, params["state"], targets, **keeps)
+    wanted = plan(specs, observed, params["state"], targets, take_memory=params["take_memory"], best_effort=params["limits_best_effort"])
     if not module.check_mode and wanted.changed:
         runner = Runner(lxd, run_options(params))
         try:
