@@ -53,7 +53,8 @@ class Weighed:
     @property
     def alerts(self) -> bool:
         """Whether a person is called for it."""
-        return self.proposal.alert or any(verdict.alert for _name, verdict in self.bound)
+        held = self.proposal.urgent and not self.slots
+        return self.proposal.alert or held or any(verdict.alert for _name, verdict in self.bound)
 
 
 def decide(facts: Facts, policy: Policy, history: History) -> Decision:

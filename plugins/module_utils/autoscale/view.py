@@ -74,6 +74,11 @@ class View:
         return tuple(one for one in self.beyond if not one.protected)
 
     @functools.cached_property
+    def staying(self) -> int:
+        """The fleet's size without those."""
+        return self.current - len(self.leaving)
+
+    @functools.cached_property
     def free_slots(self) -> tuple[int, ...]:
         """Slots that can be started: those kept warm first, then the lowest, and last of all those that lately could not be.
 
