@@ -333,7 +333,12 @@ FAMILIES: tuple[Family, ...] = (
     _own("alert", "gauge", "1 if the last tick wants somebody to look.", _plain(lambda seen: bool(seen.decision.get("alert")))),
     _own("metric_value", "gauge", "A metric's mean over what is known, in its own unit.", _of_metrics(lambda one: one.get("value"))),
     _own("metric_threshold", "gauge", "The threshold of a metric, in its own unit.", _of_metrics(lambda one: one.get("threshold"))),
-    _own("metric_threshold_ratio", "gauge", "A metric as a share of its threshold; above 1 it asks for instances.", _of_metrics(_ratio)),
+    _own(
+        "metric_threshold_ratio",
+        "gauge",
+        "A metric as a share of its threshold; above 1 it need not ask for instances: a tolerance and its forecast decide.",
+        _of_metrics(_ratio),
+    ),
     _own("metric_known", "gauge", "1 if a metric is known of everyone it was asked of.", _of_metrics(_known)),
     _own(
         "metrics_unknown",

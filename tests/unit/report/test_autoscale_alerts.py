@@ -61,15 +61,22 @@ CASES = (
     Case("HighCPUUsage", fleet("cpu_usage", "90x10", name="a") | {'cpu_usage{project="idle", name="b"}': "1x10"}, {"6m": True}),
     Case(
         "MaxInstancesReached",
-        fleet("container_count", "4x30")
-        | fleet("max_instances", "4x30")
-        | own("metric_threshold_ratio", "0.5x9 1.2x9 0.5x10", metric="cpu"),
+        fleet("container_count", "4x30") | fleet("max_instances", "4x30") | own("guard", "0x9 1x9 0x10", guard="at-max"),
         {"8m": False, "12m": True, "25m": False},
     ),
     Case(
         "MaxInstancesReached",
-        fleet("container_count", "3x30") | fleet("max_instances", "4x30") | own("metric_threshold_ratio", "1.2x30", metric="cpu"),
+        fleet("container_count", "3x30") | fleet("max_instances", "4x30") | own("guard", "1x30", guard="at-max"),
         {"10m": False},
+    ),
+    # A little over its target and content, as the tolerance allows.
+    Case(
+        "MaxInstancesReached",
+        fleet("container_count", "2x30")
+        | fleet("max_instances", "2x30")
+        | own("metric_threshold_ratio", "1.07x30", metric="cpu")
+        | own("guard", "1x30", guard="cooldown-in"),
+        {"20m": False},
     ),
     # The documented form, scaling_errors > 0, would fire for ever after the first error.
     Case("ScalingFailed", fleet("scaling_errors", "7x4 8x60"), {"4m": False, "8m": True, "30m": False}),
