@@ -341,7 +341,8 @@ class Decision:
 
     ``start`` and ``drain`` are slots; at most one of them has any. ``replace`` are the unhealthy slots whose replacement
     is under way; theirs is among ``start`` now or was in an earlier decision. ``recommended`` is the size that the load
-    alone asks for, before guards. ``next`` says what comes next. ``seen`` is for the history and in no result.
+    alone asks for, before guards. ``bounds`` are the least and the most instances that there may be now, schedules included; None
+    where the size was asked for by hand. ``next`` says what comes next. ``seen`` is for the history and in no result.
     """
 
     action: Action
@@ -354,6 +355,7 @@ class Decision:
     drain: tuple[int, ...] = ()
     replace: tuple[int, ...] = ()
     recommended: int | None = None
+    bounds: tuple[int, int] | None = None
     metrics: tuple[Metric, ...] = ()
     guards: tuple[Held, ...] = ()
     alert: bool = False
@@ -372,6 +374,7 @@ class Decision:
         return {
             **plain,
             **slots,
+            "bounds": None if self.bounds is None else dict(zip(("min", "max"), self.bounds, strict=True)),
             "metrics": {m.name: m.as_dict() for m in self.metrics},
             "guards": [held.as_dict() for held in self.guards],
         }

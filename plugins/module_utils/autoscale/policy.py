@@ -82,6 +82,7 @@ def decide(facts: Facts, policy: Policy, history: History) -> Decision:
         drain=drain,
         replace=_replaced(view, proposal, start),
         recommended=_recommended(view),
+        bounds=(view.bounds.low, view.bounds.high),
         metrics=view.metrics,
         guards=tuple(Held(name, verdict.why) for name, verdict in chosen.bound),
         alert=chosen.alerts or bool(others) or _in_panic(view),

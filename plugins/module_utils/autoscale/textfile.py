@@ -273,6 +273,16 @@ def _pinned(seen: Seen) -> Values:
     return {} if pin is None else {(): pin}
 
 
+def _bound(side: str, name: str) -> t.Callable[[Seen], Values]:
+    """A bound that is in force; where the tick did not look at it, the one that was."""
+
+    def values(seen: Seen) -> Values:
+        value = _value((seen.decision.get("bounds") or {}).get(side))
+        return seen.counters.of(name) if value is None else {(): value}
+
+    return values
+
+
 def _guards(seen: Seen) -> Values:
     """Guards that hold now, and as 0 those that the file has from before."""
     before = dict.fromkeys(seen.counters.of(GUARD), 0.0)
@@ -311,6 +321,8 @@ def _decisions(seen: Seen) -> Values:
 
 # --- the families --------------------------------------------------------------------------------------------------------
 
+FLOOR = "generalbots_autoscaler_floor_instances"
+CEILING = "generalbots_autoscaler_ceiling_instances"
 GUARD = "generalbots_autoscaler_guard"
 LAST_STEP = "generalbots_autoscaler_last_step_timestamp_seconds"
 LAST_RESIZED = "generalbots_autoscaler_last_resize_timestamp_seconds"
@@ -369,8 +381,10 @@ FAMILIES: tuple[Family, ...] = (
     Family("scaling_errors", "counter", "Steps and ticks that failed, whatever the kind.", _plain(_failed)),
     _own("current_instances", "gauge", "Instances that make up the fleet.", _decided("current"), COUNT),
     _own("desired_instances", "gauge", "Instances that shall make up the fleet.", _decided("desired"), COUNT),
-    _own("min_instances", "gauge", "Lower bound of the fleet.", _setting("scale-min-instances"), COUNT),
-    _own("max_instances", "gauge", "Upper bound of the fleet.", _setting("scale-max-instances"), COUNT),
+    _own("min_instances", "gauge", "The lower bound of config.csv.", _setting("scale-min-instances"), COUNT),
+    _own("max_instances", "gauge", "The upper bound of config.csv.", _setting("scale-max-instances"), COUNT),
+    Family(FLOOR, "gauge", "The least instances that there may be now, schedules included.", _bound("min", FLOOR), COUNT),
+    Family(CEILING, "gauge", "The most instances that there may be now, schedules included.", _bound("max", CEILING), COUNT),
     Family("generalbots_fleet_instances", "gauge", "Instances by state.", _by_state, COUNT),
     Family("generalbots_fleet_ready_instances", "gauge", "Active instances that the load balancer finds healthy.", _plain(_ready), COUNT),
     Family("container_count", "gauge", "Instances that make up the fleet.", _decided("current"), COUNT),

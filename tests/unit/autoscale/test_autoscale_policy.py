@@ -383,6 +383,12 @@ def test_every_rule_and_guard_has_a_row() -> None:
     assert {guard.name for guard in GUARDS} == {guard for *_rest, guards in seen for guard in guards}
 
 
+def test_a_decision_says_the_bounds_in_force() -> None:
+    night = Schedule("night", 0, 24 * 60, max=1)
+    assert make(even(1), min=2, schedules=(night,)).as_dict()["bounds"] == {"min": 1, "max": 1}
+    assert make(even(2), min=2).as_dict()["bounds"] == {"min": 2, "max": 4}
+
+
 # --- words ---
 
 

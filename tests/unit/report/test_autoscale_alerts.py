@@ -108,8 +108,14 @@ CASES = (
     Case("FleetFlapping", own("reversals_total", "0+1x2 2x120"), {"30m": False}),
     Case(
         "FleetBelowMinimum",
-        own("current_instances", "1x15 2x20") | own("min_instances", "2x40"),
+        own("current_instances", "1x15 2x20") | own("floor_instances", "2x40"),
         {"9m": False, "12m": True, "20m": False},
+    ),
+    # A night under a schedule's ceiling below scale-min-instances, which is stronger.
+    Case(
+        "FleetBelowMinimum",
+        own("current_instances", "1x60") | own("min_instances", "2x60") | own("floor_instances", "1x60"),
+        {"50m": False},
     ),
     Case(
         "FleetUnhealthy",
@@ -185,6 +191,7 @@ def test_prometheus_takes_what_a_tick_writes() -> None:
     """promtool finds fault only with the names that General Bots' own alerts ask for."""
     metrics = (Metric("cpu", "CPU", " %", 70.0, value=84.0), Metric("memory", "memory", " %", 80.0, missing=1))
     decision = Decision("out", 2, 3, "over-threshold", "", 1_767_225_600.0, start=(3,), metrics=metrics, guards=(Held("cooldown", "x"),))
+    decision = dataclasses.replace(decision, bounds=(1, 6))
     instances = [{"name": 'bot"server\\1', "state": "active", "cpu": 88.0, "memory": 40.0, "in_flight": 3, "ready": True}]
     state = {"controls": {"pause": "in", "pin": 2}, "history": {"last_in": 1_767_225_000.0}}
     settings = {"scale-enabled": True, "scale-min-instances": 1, "scale-max-instances": 6, "scale-check-interval": 30}

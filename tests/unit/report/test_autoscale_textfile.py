@@ -110,6 +110,16 @@ def test_what_is_in_force_counts_and_where_nobody_knows_what_was() -> None:
     assert one(lifted, OWN + "pinned_instances", project="p") is None
 
 
+def test_the_bounds_in_force_are_shown_and_where_nobody_looked_those_that_were() -> None:
+    names = [OWN + name for name in ("floor_instances", "ceiling_instances", "min_instances")]
+    night = tick(decision(bounds=(1, 1)), labels={"project": "p"})
+    unknown = tick({"time": NOW, "action": "hold", "alert": True}, previous=night, labels={"project": "p"})
+    by_hand = tick(decision(rule="by-hand"), previous=unknown, labels={"project": "p"})
+    for text in (night, unknown, by_hand):
+        assert [one(text, name, project="p") for name in names] == [1, 1, 2]
+    assert one(tick(), names[0]) is None
+
+
 def test_counters_go_on_from_the_text_that_is_replaced() -> None:
     first = tick(decision("out", start=(3, 4), rule="over-threshold"), errors={"start": 1}, labels={"project": "p"})
     second = tick(decision("hold"), errors={"drain_timeout": 2}, previous=first, labels={"project": "p"})
