@@ -133,6 +133,17 @@ class Seen:
         """The pause and the pin in force; None where nobody came to know."""
         return self.decision.get("controls") or self.state.get("controls")
 
+    @property
+    def last_tick(self) -> float | None:
+        """When the tick looked at the fleet, or the later time at which it said that it was still at work.
+
+        What lies behind its end is of a clock that was set back since.
+        """
+        looked, said = _value(self.decision.get("time")), self.counters.values.get((LAST_TICK, ()))
+        if looked is None or said is None:
+            return looked
+        return said if looked < said <= looked + self.took else looked
+
     def last_step(self, direction: str) -> float | None:
         """When the last step in a direction was, this tick's included; seconds since the epoch."""
         if self.moved == direction:
@@ -323,6 +334,7 @@ def _decisions(seen: Seen) -> Values:
 
 FLOOR = "generalbots_autoscaler_floor_instances"
 CEILING = "generalbots_autoscaler_ceiling_instances"
+LAST_TICK = "generalbots_autoscaler_last_tick_timestamp_seconds"
 GUARD = "generalbots_autoscaler_guard"
 LAST_STEP = "generalbots_autoscaler_last_step_timestamp_seconds"
 LAST_RESIZED = "generalbots_autoscaler_last_resize_timestamp_seconds"
@@ -335,7 +347,7 @@ def _own(name: str, kind: t.Literal["gauge", "counter"], text: str, read: t.Call
 
 
 FAMILIES: tuple[Family, ...] = (
-    _own("last_tick_timestamp_seconds", "gauge", "When a tick last looked at the fleet, or saw a run at work.", _decided("time")),
+    Family(LAST_TICK, "gauge", "When a tick last looked at the fleet, or saw a run at work.", _plain(lambda seen: seen.last_tick)),
     _own("last_tick_duration_seconds", "gauge", "What the last tick took.", _plain(lambda seen: seen.took)),
     _own("check_interval_seconds", "gauge", "Time from one tick to the next.", _setting("scale-check-interval")),
     _own("enabled", "gauge", "Whether the autoscaler may change the fleet.", _setting("scale-enabled")),

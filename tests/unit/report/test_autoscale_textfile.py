@@ -120,6 +120,17 @@ def test_the_bounds_in_force_are_shown_and_where_nobody_looked_those_that_were()
     assert one(tick(), names[0]) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "took", "shown"),
+    [(100, 120.0, 100), (120, 120.0, 120), (-30, 120.0, 0), (900, 120.0, 0), (30, 1.25, 0)],
+    ids=["while it was at work", "at its end", "by the tick before", "by a clock that was ahead", "after its end"],
+)
+def test_the_sign_of_life_of_a_long_run_goes_on_when_it_ends(said: float, took: float, shown: float) -> None:
+    before = render({"time": NOW + said, "action": "hold"}, [], {}, 1.0, {}, labels={"project": "p"})
+    text = render(decision(), FLEET, {}, took, {}, previous=before, labels={"project": "p"})
+    assert one(text, OWN + "last_tick_timestamp_seconds", project="p") == NOW + shown
+
+
 def test_counters_go_on_from_the_text_that_is_replaced() -> None:
     first = tick(decision("out", start=(3, 4), rule="over-threshold"), errors={"start": 1}, labels={"project": "p"})
     second = tick(decision("hold"), errors={"drain_timeout": 2}, previous=first, labels={"project": "p"})
