@@ -56,7 +56,7 @@ def _old(observed: Observed, spec: fleet.FleetSpec) -> dict[int, str]:
     """The image versions of the active slots that are not of the current image. A protected one stays what it is."""
     active = fleet.slots(observed, spec.max_slots)["active"]
     mine = {slot: observed[instance_name(fleet.COMPONENT, slot)] for slot in active}
-    movable = {slot: one for slot, one in mine.items() if one.config.get(fleet.PROTECTED_KEY) != "true"}
+    movable = {slot: one for slot, one in mine.items() if not fleet.protected(one)}
     return {slot: one.config[fleet.IMAGE_KEY] for slot, one in movable.items() if fleet.outdated(one, spec)}
 
 

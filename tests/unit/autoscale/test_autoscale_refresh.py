@@ -289,3 +289,21 @@ def test_a_mark_that_means_nothing_is_forgotten(mark: str) -> None:
     world.fleet(2, **{"user.gb.replaces": mark})
     assert roll(world)["changed"] is False
     assert not marks(world) and world.slots() == {"active Running": [1, 2]}
+
+
+@pytest.mark.parametrize("said", ["true", "True", "yes", "1", "on", " TRUE ", "ture"])
+def test_an_instance_is_protected_by_any_word_for_it(said: str) -> None:
+    world = old_fleet(1)
+    world.fleet(2, **{"user.gb.image": "v0", "user.gb.protected": said})
+    roll(world)
+    assert images(world) == {"botserver-2": "v0", "botserver-3": "v1"}
+    run(world, job(world, {"scale-min-instances": 1}, count=1, wait=True), ports=ports(world))  # type: ignore[arg-type]
+    assert world.slots()["active Running"] == [2]
+
+
+@pytest.mark.parametrize("said", ["false", "False", "no", "0", "off", ""])
+def test_an_instance_is_not_protected_by_a_word_for_the_contrary(said: str) -> None:
+    world = old_fleet(1)
+    world.fleet(2, **{"user.gb.image": "v0", "user.gb.protected": said})
+    roll(world)
+    assert sorted(images(world).values()) == ["v1", "v1"]
