@@ -128,8 +128,8 @@ def _given_up(view: View, proposal: Proposal) -> Verdict | None:
         if left > 0:
             why = f"{history.failed_starts} starts in a row failed; the next is tried in {left:.0f} s"
             return Verdict(view.current, why, alert=True)
-    if proposal.kind == "heal" and view.lately_replaced >= policy.give_up_after:
-        why = f"{view.lately_replaced} replacements within an hour did not help; look at why instances do not stay healthy"
+    if proposal.kind == "heal" and view.in_vain >= policy.give_up_after:
+        why = f"{view.in_vain} replacements within an hour did not help; look at why instances do not stay healthy"
         return Verdict(view.current, why, alert=True)
     return None
 

@@ -92,6 +92,7 @@ histories = st.builds(
     st.lists(st.floats(NOW - 4000, NOW), max_size=4).map(tuple),
     st.integers(0, 4),
     times,
+    mended=st.dictionaries(slots, st.floats(NOW - 900, NOW)),
 )
 
 
