@@ -155,12 +155,18 @@ class Seen:
         """The same of steps that were not there to mend the fleet, as far as this file knows of them."""
         if self.resized == direction:
             return _value(self.decision.get("time"))
-        return self.counters.values.get((LAST_RESIZED, _labels(direction=direction)))
+        return self.resizes.get(_labels(direction=direction))
+
+    @functools.cached_property
+    def resizes(self) -> Values:
+        """When such steps were before this tick; those that a clock that was set back says are still to come are forgotten."""
+        now = _value(self.decision.get("time"))
+        return {labels: at for labels, at in self.counters.of(LAST_RESIZED).items() if now is None or at <= now}
 
     @property
     def reversed(self) -> bool:
         """Whether this tick's step undoes the one before it, those that mend the fleet left aside."""
-        before = self.counters.of(LAST_RESIZED)
+        before = self.resizes
         latest = max(before, key=lambda labels: before[labels], default=None)
         return self.resized is not None and latest is not None and latest != _labels(direction=self.resized)
 

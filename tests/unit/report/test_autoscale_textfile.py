@@ -175,6 +175,15 @@ def test_a_step_against_the_one_before_it_is_a_reversal() -> None:
     assert one(text, OWN + "last_step_timestamp_seconds", direction="in") == NOW + 120
 
 
+def test_steps_one_way_after_a_clock_was_set_back_are_no_reversals() -> None:
+    text = tick(decision("out", time=NOW + 3600))
+    counted = []
+    for at, action in enumerate(("in", "in", "in", "out")):
+        text = tick(decision(action, time=NOW + 30 * at), previous=text)
+        counted.append(one(text, OWN + "reversals_total"))
+    assert counted == [0, 0, 0, 1]
+
+
 def test_rules_that_mend_the_fleet_are_rules() -> None:
     assert {RENEW, *(rule.name for rule in RULES)} >= HEALING
 
