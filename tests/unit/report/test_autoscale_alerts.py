@@ -39,6 +39,8 @@ class Case:
     alert: str
     series: t.Mapping[str, str]
     fires: t.Mapping[str, bool]
+    every: str = "1m"
+    """How often rules are evaluated, which may lie between two values."""
 
 
 def own(name: str, values: str, /, **labels: str) -> dict[str, str]:
@@ -106,6 +108,8 @@ CASES = (
     Case("AutoscalerPausedLong", own("paused", "0x3000", direction="in"), {"25h": False}),
     Case("FleetFlapping", own("reversals_total", "0x5 0+1x5 5x120"), {"4m": False, "12m": True, "100m": False}),
     Case("FleetFlapping", own("reversals_total", "0+1x2 2x120"), {"30m": False}),
+    Case("FleetFlapping", own("reversals_total", "7x60 8x14 9x14 10x60"), {"95m10s": False, "100m10s": False}, "10s"),
+    Case("FleetFlapping", own("reversals_total", "7x60 8x9 9x9 10x9 11x60"), {"85m": False, "95m": True}),
     Case(
         "FleetBelowMinimum",
         own("current_instances", "1x15 2x20") | own("floor_instances", "2x40"),
@@ -179,7 +183,7 @@ def test_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: pathlib.
     ]
     series = [{"series": name, "values": values} for name, values in case.series.items()]
     test = {"interval": "1m", "input_series": series, "promql_expr_test": asked}
-    document = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}
+    document = {"rule_files": [str(RULES)], "evaluation_interval": case.every, "tests": [test]}
     file = tmp_path / "test.yml"
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
     tried = promtool("test", "rules", str(file))
