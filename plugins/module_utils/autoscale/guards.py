@@ -102,19 +102,20 @@ def _starting(view: View, proposal: Proposal) -> Verdict | None:
 
 
 def _at_max(view: View, proposal: Proposal) -> Verdict | None:
-    most = max(view.bounds.high, view.current)
+    most = max(view.bounds.high + proposal.leaving, view.current)
     return Verdict(most, f"the fleet is at {view.bounds.ceiling}" if view.current >= most else f"the most is {view.bounds.ceiling}")
 
 
 def _no_slot(view: View, proposal: Proposal) -> Verdict | None:
     free = len(view.free_slots)
-    if free >= view.bounds.high - view.current:
+    if free >= view.bounds.high + proposal.leaving - view.current:
         return None
     failed = [one for one in view.facts.instances if one.state == "failed"]
     kept = f" ({_names(failed)} failed and is kept for inspection)" if failed else ""
     words = f"only {slots_words(view.free_slots)} can be started" if free else f"no slot from 1 to {view.policy.max} can be started"
     # Failed slots are freed by a person only, and without them the minimum is missed for ever.
-    return Verdict(view.current + free, words + kept, alert=bool(failed) and view.current + free < view.bounds.low)
+    short = view.current - proposal.leaving + free < view.bounds.low
+    return Verdict(view.current + free, words + kept, alert=bool(failed) and short)
 
 
 def _given_up(view: View, proposal: Proposal) -> Verdict | None:
@@ -127,8 +128,8 @@ def _given_up(view: View, proposal: Proposal) -> Verdict | None:
         if left > 0:
             why = f"{history.failed_starts} starts in a row failed; the next is tried in {left:.0f} s"
             return Verdict(view.current, why, alert=True)
-    if proposal.kind == "heal" and view.lately_replaced >= policy.give_up_after:
-        why = f"{view.lately_replaced} replacements within an hour did not help; look at why instances do not stay healthy"
+    if proposal.kind == "heal" and view.in_vain >= policy.give_up_after:
+        why = f"{view.in_vain} replacements within an hour did not help; look at why instances do not stay healthy"
         return Verdict(view.current, why, alert=True)
     return None
 

@@ -34,7 +34,8 @@ def learn(history: History, decision: Decision) -> History:
         needs=tuple(needs),
         unhealthy={slot: min(history.unhealthy.get(slot, now), now) for slot in sorted(seen.unhealthy)[:SLOTS]},
         replacing=_replacing(history, decision),
-        replaced=(*(at for at in history.replaced if 0 <= now - at < HOUR), *([now] if seen.healed else []))[-MOST:],
+        replaced=(*(at for at in history.replaced if 0 <= now - at < HOUR), *[now] * seen.relapsed)[-MOST:],
+        mended=_within_hour(history.mended, seen.mended, now),
     )
 
 
@@ -76,6 +77,7 @@ def as_dict(history: History) -> dict[str, t.Any]:
         "replaced": list(history.replaced),
         "unhealthy": {str(slot): since for slot, since in history.unhealthy.items()},
         "stuck": {str(slot): at for slot, at in history.stuck.items()},
+        "mended": {str(slot): at for slot, at in history.mended.items()},
         "replacing": {str(slot): new for slot, new in history.replacing.items()},
     }
 
@@ -98,6 +100,7 @@ def from_dict(data: t.Mapping[str, t.Any]) -> History:
         failed_starts=int(data.get("failed_starts", 0)),
         last_failed=amount(data.get("last_failed")),
         stuck={int(slot): _number(at) for slot, at in data.get("stuck", {}).items()},
+        mended={int(slot): _number(at) for slot, at in data.get("mended", {}).items()},
     )
 
 
@@ -115,6 +118,7 @@ def not_after(history: History, now: float) -> History:
         loads=tuple(one for one in history.loads if one.time <= now),
         needs=tuple(one for one in history.needs if one[0] <= now),
         stuck={slot: min(at, now) for slot, at in history.stuck.items()},
+        mended={slot: min(at, now) for slot, at in history.mended.items()},
         unhealthy={slot: min(since, now) for slot, since in history.unhealthy.items()},
         replaced=tuple(min(at, now) for at in history.replaced),
     )
@@ -136,8 +140,12 @@ def failed(history: History, lost: int, came: int, now: float) -> History:
 
 def stuck(history: History, slots: t.Collection[int], now: float) -> History:
     """The history after a run in which slots could be neither started nor marked as failed; they are remembered for an hour."""
-    before = {slot: at for slot, at in history.stuck.items() if now - at < HOUR}
-    return dataclasses.replace(history, stuck={**before, **dict.fromkeys(sorted(slots)[:SLOTS], now)})
+    return dataclasses.replace(history, stuck=_within_hour(history.stuck, slots, now))
+
+
+def _within_hour(before: t.Mapping[int, float], slots: t.Collection[int], now: float) -> dict[int, float]:
+    """Slots with a time, those of before within the last hour."""
+    return {**{slot: at for slot, at in before.items() if now - at < HOUR}, **dict.fromkeys(sorted(slots)[:SLOTS], now)}
 
 
 def _number(value: t.Any) -> float:

@@ -105,9 +105,9 @@ class Policy:
     max_unavailable: int = 1
     """Replacements that may be under way at once."""
     give_up_after: int = 3
-    """Starts in a row that may fail, and replacements in an hour, before no more are tried and a person is called."""
+    """Starts in a row that may fail, and replacements in an hour that do not help, before no more are tried and a person is called."""
     give_up_for: float = 600.0
-    """Seconds after which a start is tried again."""
+    """Seconds after which a start is tried again, and for which what a replacement brings must be well to have been of help."""
     pause: Pause | None = None
     pin: int | None = None
     schedules: tuple[Schedule, ...] = ()
@@ -209,9 +209,10 @@ class History:
     :param needs: (time, instances) that the load asked for by proportional sizing, oldest first
     :param unhealthy: since when each slot has been unhealthy without a break
     :param replacing: unhealthy slots whose replacement was started, with the slot that replaces them
-    :param replaced: when replacements were started, oldest first
+    :param replaced: when what a replacement had brought was replaced in turn, as it had not helped; oldest first
     :param failed_starts: starts that failed since the last one that succeeded
     :param stuck: slots that could be neither started nor marked as failed, with when that was tried
+    :param mended: slots that were started in place of unhealthy ones, or because they stood still, with when
     """
 
     last_out: float | None = None
@@ -224,6 +225,7 @@ class History:
     failed_starts: int = 0
     last_failed: float | None = None
     stuck: t.Mapping[int, float] = dataclasses.field(default_factory=dict)
+    mended: t.Mapping[int, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,7 +325,8 @@ class Seen:
     :param unhealthy: slots of members that are not healthy
     :param members: slots of the fleet
     :param substitutes: for unhealthy slots, the one that is started now to replace them
-    :param healed: whether that is done for nothing but their health
+    :param mended: slots that are started now for nothing but the fleet's health
+    :param relapsed: how many of those in whose place that is were started so themselves, lately
     """
 
     totals: t.Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -332,7 +335,8 @@ class Seen:
     unhealthy: frozenset[int] = frozenset()
     members: frozenset[int] = frozenset()
     substitutes: t.Mapping[int, int] = dataclasses.field(default_factory=dict)
-    healed: bool = False
+    mended: frozenset[int] = frozenset()
+    relapsed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -341,7 +345,8 @@ class Decision:
 
     ``start`` and ``drain`` are slots; at most one of them has any. ``replace`` are the unhealthy slots whose replacement
     is under way; theirs is among ``start`` now or was in an earlier decision. ``recommended`` is the size that the load
-    alone asks for, before guards. ``next`` says what comes next. ``seen`` is for the history and in no result.
+    alone asks for, before guards. ``bounds`` are the least and the most instances that there may be now, schedules included; None
+    where the size was asked for by hand. ``next`` says what comes next. ``seen`` is for the history and in no result.
     """
 
     action: Action
@@ -354,6 +359,7 @@ class Decision:
     drain: tuple[int, ...] = ()
     replace: tuple[int, ...] = ()
     recommended: int | None = None
+    bounds: tuple[int, int] | None = None
     metrics: tuple[Metric, ...] = ()
     guards: tuple[Held, ...] = ()
     alert: bool = False
@@ -372,6 +378,7 @@ class Decision:
         return {
             **plain,
             **slots,
+            "bounds": None if self.bounds is None else dict(zip(("min", "max"), self.bounds, strict=True)),
             "metrics": {m.name: m.as_dict() for m in self.metrics},
             "guards": [held.as_dict() for held in self.guards],
         }

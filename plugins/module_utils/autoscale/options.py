@@ -155,12 +155,17 @@ def _flag(value: t.Any) -> bool:
 def _limit(value: t.Any) -> Limit:
     if not isinstance(value, t.Mapping) or not set(value) <= {"count", "percent"} or not value:
         raise ValueError
-    return Limit(int(numbered(0, whole=True)(value.get("count", 0))), float(numbered(0)(value.get("percent", 0))))
+    limit = Limit(int(numbered(0, whole=True)(value.get("count", 0))), float(numbered(0)(value.get("percent", 0))))
+    # A step is of one instance at the least: nothing at all is no limit, but a pause.
+    if not limit.count and not limit.percent:
+        raise ValueError
+    return limit
 
 
 _SECONDS = f"a number of seconds from 0 to {MOST:.0f}"
 _TOLERANCE = "a share from 0 to 0.9"
 _LIMIT_WORDS = f"a mapping with count (instances) or percent (of the fleet) or both, up to {MOST:.0f}, of which the larger counts"
+_LIMIT_WORDS += ", above 0 (for no step at all in a direction there is the option pause, such as pause: in)"
 
 OPTIONS: t.Mapping[str, Option] = {
     "sizing": Option("sizing", "proportional or steps", _one_of("proportional", "steps")),

@@ -53,7 +53,8 @@ class Weighed:
     @property
     def alerts(self) -> bool:
         """Whether a person is called for it."""
-        return self.proposal.alert or any(verdict.alert for _name, verdict in self.bound)
+        held = self.proposal.urgent and not self.slots
+        return self.proposal.alert or held or any(verdict.alert for _name, verdict in self.bound)
 
 
 def decide(facts: Facts, policy: Policy, history: History) -> Decision:
@@ -81,6 +82,7 @@ def decide(facts: Facts, policy: Policy, history: History) -> Decision:
         drain=drain,
         replace=_replaced(view, proposal, start),
         recommended=_recommended(view),
+        bounds=(view.bounds.low, view.bounds.high),
         metrics=view.metrics,
         guards=tuple(Held(name, verdict.why) for name, verdict in chosen.bound),
         alert=chosen.alerts or bool(others) or _in_panic(view),
@@ -139,8 +141,16 @@ def _recommended(view: View) -> int | None:
     return max(view.bounds.low, min(view.demands[0].wanted(view.capacity), view.bounds.high))
 
 
+def _mended(proposal: Proposal, start: t.Sequence[int], drain: t.Sequence[int]) -> tuple[t.Sequence[int], t.Sequence[int]]:
+    """The slots that are started for nothing but the fleet's health, and those in whose place."""
+    if proposal.kind != "heal" or not (start or proposal.rule == RENEW):
+        return (), ()
+    return (start, proposal.replace[: len(start)] or start) if start else (drain, drain)
+
+
 def _seen(view: View, proposal: Proposal, start: t.Sequence[int], drain: t.Sequence[int]) -> Seen:
     whole = [metric for metric in view.metrics if metric.moves and metric.known]
+    mended, ill = _mended(proposal, start, drain)
     return Seen(
         totals={metric.name: total_of(view.facts.time, metric, view.history.loads) for metric in whole},
         need=view.demands[0].need if view.demands else None,
@@ -148,7 +158,8 @@ def _seen(view: View, proposal: Proposal, start: t.Sequence[int], drain: t.Seque
         unhealthy=frozenset(one.slot for one in view.members if one.ready is False),
         members=frozenset(one.slot for one in view.members),
         substitutes=_substitutes(proposal, start),
-        healed=proposal.kind == "heal" and bool(start or (drain and proposal.rule == RENEW)),
+        mended=frozenset(mended),
+        relapsed=len(view.relapsed & {*ill}),
     )
 
 

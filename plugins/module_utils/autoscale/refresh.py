@@ -4,7 +4,8 @@
 """Rolling the fleet onto the image that new instances are started from.
 
 One slot after the other: an instance of the new image is started first, then the old one is drained and deleted. Which slot an
-instance takes the place of stands in its keys, so a run that dies anywhere is gone on with and the fleet grows by no second one.
+instance takes the place of stands in its keys, so a run that dies anywhere is gone on with and the fleet grows by no second one;
+and of which image that slot was and how many instances there were, so that nothing goes for a mark that is no longer true.
 The first instance of the new image is watched before anything is taken away for it. Where one does not come up, or does not stay
 healthy, the image of before is the one that is started again, and what was rolled already is rolled back.
 """
@@ -55,7 +56,7 @@ def _old(observed: Observed, spec: fleet.FleetSpec) -> dict[int, str]:
     """The image versions of the active slots that are not of the current image. A protected one stays what it is."""
     active = fleet.slots(observed, spec.max_slots)["active"]
     mine = {slot: observed[instance_name(fleet.COMPONENT, slot)] for slot in active}
-    movable = {slot: one for slot, one in mine.items() if one.config.get(fleet.PROTECTED_KEY) != "true"}
+    movable = {slot: one for slot, one in mine.items() if not fleet.protected(one)}
     return {slot: one.config[fleet.IMAGE_KEY] for slot, one in movable.items() if fleet.outdated(one, spec)}
 
 
@@ -76,13 +77,35 @@ def move(observed: Observed, spec: fleet.FleetSpec) -> Move | None:
 
 def _begun(observed: Observed, spec: fleet.FleetSpec) -> dict[int, int]:
     """Slots whose place an active instance of the current image has taken, with its slot."""
-    found = {}
-    for slot in fleet.slots(observed, spec.max_slots)["active"]:
-        one = observed[instance_name(fleet.COMPONENT, slot)]
-        said = one.config.get(fleet.REPLACES_KEY, "")
-        if said.isdigit() and not fleet.outdated(one, spec):
-            found[int(said)] = slot
+    return {old: new for new, old in _marked(observed, spec).items() if old is not None}
+
+
+def _untrue(observed: Observed, spec: fleet.FleetSpec) -> list[int]:
+    """Active slots with a mark that means nothing any more."""
+    return [new for new, old in _marked(observed, spec).items() if old is None]
+
+
+def _marked(observed: Observed, spec: fleet.FleetSpec) -> dict[int, int | None]:
+    """Active slots with a mark, and the slot whose place each has taken; None where it has not, or no longer.
+
+    The old one must be what it was when it was marked, and without it there must be as many as before: where a tick has taken one in
+    meanwhile, that was the one too many.
+    """
+    active = fleet.slots(observed, spec.max_slots)["active"]
+    keys = {slot: observed[instance_name(fleet.COMPONENT, slot)] for slot in active}
+    former = {f"{slot} {one.config.get(fleet.IMAGE_KEY)}": slot for slot, one in keys.items() if fleet.outdated(one, spec)}
+    found: dict[int, int | None] = {}
+    for slot, one in keys.items():
+        if fleet.REPLACES_KEY in one.config:
+            said, _space, before = one.config[fleet.REPLACES_KEY].rpartition(" ")
+            true = not fleet.outdated(one, spec) and before.isdecimal() and len(active) > int(before)
+            found[slot] = former.get(said) if true else None
     return found
+
+
+def _mark(step: Move, observed: Observed, spec: fleet.FleetSpec) -> str:
+    """What is written into the keys of an instance that is started for a move: the old slot, its image, and how many are active."""
+    return f"{step.old} {step.version} {len(fleet.slots(observed, spec.max_slots)['active'])}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,19 +144,34 @@ class Rolling:
     def _roll(self, spec: fleet.FleetSpec, checkpoint: float) -> str:
         """Slot by slot; returns the version to go back to, empty where the image is good, or nobody can tell yet."""
         first = True
-        while (step := move(observe(self._lxd), spec)) is not None:
+        while (step := self._next(spec)) is not None:
             if step.new is None:
                 why = "there is no free slot for what shall take its place; raise scale-max-instances, or remove failed instances"
                 # It stays, and serves: nothing was started that did not come up.
                 self._actor.failures.append(Failure(step.old, "stop", why))
                 return ""
-            came = step.there or bool(self._actor.start([step.new], observe(self._lxd), replaces=str(step.old)))
-            if not came or (first and not self._actor.watch(step.new, checkpoint)):
+            if not self._comes(step, step.new, spec) or (first and not self._actor.watch(step.new, checkpoint)):
                 return step.version
             first = False
             if not self._take_the_place(step.old, step.new, spec):
                 return ""
         return ""
+
+    def _next(self, spec: fleet.FleetSpec) -> Move | None:
+        """The next move, by marks that are true; the others are taken away."""
+        observed = observe(self._lxd)
+        step = move(observed, spec)
+        for slot in _untrue(observed, spec):
+            self._unmark(slot)
+        return step
+
+    def _unmark(self, slot: int) -> None:
+        store.edit(self._lxd, f"instances/{instance_name(fleet.COMPONENT, slot)}", lambda _keys: {fleet.REPLACES_KEY: None})
+
+    def _comes(self, step: Move, new: int, spec: fleet.FleetSpec) -> bool:
+        """Whether what takes the place is there, or comes up now."""
+        observed = observe(self._lxd)
+        return step.there or bool(self._actor.start([new], observed, replaces=_mark(step, observed, spec)))
 
     def _take_the_place(self, old: int, new: int, spec: fleet.FleetSpec) -> bool:
         """Drain and delete the old one, unless somebody has paused it meanwhile; returns whether the next one may be begun."""
@@ -148,7 +186,7 @@ class Rolling:
         self._lent.drained([old])
         observed = observe(self._lxd)
         if instance_name(fleet.COMPONENT, old) not in observed:
-            store.edit(self._lxd, f"instances/{instance_name(fleet.COMPONENT, new)}", lambda _keys: {fleet.REPLACES_KEY: None})
+            self._unmark(new)
             # What takes this slot from here on is new, and a failover of before has not cut its connection.
             self._actor.renewed.add(old)
         self._lent.record()

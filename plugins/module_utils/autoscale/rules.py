@@ -25,6 +25,8 @@ class Proposal:
 
     ``forced`` ones lead back into the bounds or heal, and pass the guards that only calm the load rules. ``only`` are the
     slots that it is about, where that is not left to the choice of slots; ``replace`` the unhealthy ones behind it.
+    ``leaving`` is how many members go for what it starts, and so do not count towards the maximum. ``urgent`` ones call a
+    person where they are held back wholly.
     """
 
     direction: Direction | None
@@ -35,6 +37,8 @@ class Proposal:
     alert: bool = False
     only: tuple[int, ...] = ()
     replace: tuple[int, ...] = ()
+    leaving: int = 0
+    urgent: bool = False
     rule: str = ""
     """The name that speaks, where it is another than the table's."""
 
@@ -89,12 +93,13 @@ def _below_min(view: View) -> Proposal | None:
 
 
 def _room_before_retreat(view: View) -> Proposal | None:
-    """A slot beyond max may only go if the minimum is kept without it: its replacement comes first."""
-    if view.leaving and view.current <= view.bounds.low and view.current < view.bounds.high:
-        slot = max(one.slot for one in view.leaving)
-        because = f"slot {slot} is beyond scale-max-instances and needs a replacement first"
-        return Proposal("out", because, view.current + 1, forced=True)
-    return None
+    """Slots beyond max, which no load balancer lists, may only go if enough stay: what is missing then comes first."""
+    leaving, enough = len(view.leaving), view.bounds.low if view.pinned is None else view.pinned
+    missing = enough - view.staying
+    if not leaving or missing <= 0:
+        return None
+    because = f"{slots_words(sorted(one.slot for one in view.leaving))} is beyond scale-max-instances and needs a replacement first"
+    return Proposal("out", because, view.current + missing, forced=True, leaving=leaving, urgent=True)
 
 
 def _beyond_max(view: View) -> Proposal | None:
@@ -257,7 +262,7 @@ def _replace(view: View) -> Proposal | None:
 def _without(view: View, slots: tuple[int, ...], because: str) -> Proposal:
     """Without unhealthy slots; they are started anew where no other can be had and the fleet is too small without them."""
     size = view.current - len(slots)
-    if _room(view) > 0 or size >= _enough(view):
+    if _room(view) > 0 or size - len(view.leaving) >= _enough(view):
         return Proposal("in", because, size, "heal", True, only=slots, replace=slots)
     return Proposal("in", because + ", so it is started anew", size, "heal", True, only=slots, replace=slots, rule=RENEW)
 

@@ -123,8 +123,10 @@ def _minute(given: t.Mapping[str, t.Any], name: str, place: str) -> int:
 
 
 def _days(given: t.Any, place: str) -> frozenset[int]:
-    if given in (None, [], ""):
+    if given in (None, ""):
         return frozenset(range(7))
+    if given == []:
+        raise InvalidInput(f"{place} has no day in days; leave days out for every day, or the schedule out for none.")
     names = [given] if isinstance(given, str) else given
     wrong = [day for day in names if str(day).lower() not in DAYS] if isinstance(names, list) else [given]
     if wrong:

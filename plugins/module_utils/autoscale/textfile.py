@@ -133,6 +133,17 @@ class Seen:
         """The pause and the pin in force; None where nobody came to know."""
         return self.decision.get("controls") or self.state.get("controls")
 
+    @property
+    def last_tick(self) -> float | None:
+        """When the tick looked at the fleet, or the later time at which it said that it was still at work.
+
+        What lies behind its end is of a clock that was set back since.
+        """
+        looked, said = _value(self.decision.get("time")), self.counters.values.get((LAST_TICK, ()))
+        if looked is None or said is None:
+            return looked
+        return said if looked < said <= looked + self.took else looked
+
     def last_step(self, direction: str) -> float | None:
         """When the last step in a direction was, this tick's included; seconds since the epoch."""
         if self.moved == direction:
@@ -144,12 +155,18 @@ class Seen:
         """The same of steps that were not there to mend the fleet, as far as this file knows of them."""
         if self.resized == direction:
             return _value(self.decision.get("time"))
-        return self.counters.values.get((LAST_RESIZED, _labels(direction=direction)))
+        return self.resizes.get(_labels(direction=direction))
+
+    @functools.cached_property
+    def resizes(self) -> Values:
+        """When such steps were before this tick; those that a clock that was set back says are still to come are forgotten."""
+        now = _value(self.decision.get("time"))
+        return {labels: at for labels, at in self.counters.of(LAST_RESIZED).items() if now is None or at <= now}
 
     @property
     def reversed(self) -> bool:
         """Whether this tick's step undoes the one before it, those that mend the fleet left aside."""
-        before = self.counters.of(LAST_RESIZED)
+        before = self.resizes
         latest = max(before, key=lambda labels: before[labels], default=None)
         return self.resized is not None and latest is not None and latest != _labels(direction=self.resized)
 
@@ -273,6 +290,16 @@ def _pinned(seen: Seen) -> Values:
     return {} if pin is None else {(): pin}
 
 
+def _bound(side: str, name: str) -> t.Callable[[Seen], Values]:
+    """A bound that is in force; where the tick did not look at it, the one that was."""
+
+    def values(seen: Seen) -> Values:
+        value = _value((seen.decision.get("bounds") or {}).get(side))
+        return seen.counters.of(name) if value is None else {(): value}
+
+    return values
+
+
 def _guards(seen: Seen) -> Values:
     """Guards that hold now, and as 0 those that the file has from before."""
     before = dict.fromkeys(seen.counters.of(GUARD), 0.0)
@@ -311,6 +338,9 @@ def _decisions(seen: Seen) -> Values:
 
 # --- the families --------------------------------------------------------------------------------------------------------
 
+FLOOR = "generalbots_autoscaler_floor_instances"
+CEILING = "generalbots_autoscaler_ceiling_instances"
+LAST_TICK = "generalbots_autoscaler_last_tick_timestamp_seconds"
 GUARD = "generalbots_autoscaler_guard"
 LAST_STEP = "generalbots_autoscaler_last_step_timestamp_seconds"
 LAST_RESIZED = "generalbots_autoscaler_last_resize_timestamp_seconds"
@@ -323,7 +353,7 @@ def _own(name: str, kind: t.Literal["gauge", "counter"], text: str, read: t.Call
 
 
 FAMILIES: tuple[Family, ...] = (
-    _own("last_tick_timestamp_seconds", "gauge", "When a tick last looked at the fleet, or saw a run at work.", _decided("time")),
+    Family(LAST_TICK, "gauge", "When a tick last looked at the fleet, or saw a run at work.", _plain(lambda seen: seen.last_tick)),
     _own("last_tick_duration_seconds", "gauge", "What the last tick took.", _plain(lambda seen: seen.took)),
     _own("check_interval_seconds", "gauge", "Time from one tick to the next.", _setting("scale-check-interval")),
     _own("enabled", "gauge", "Whether the autoscaler may change the fleet.", _setting("scale-enabled")),
@@ -333,7 +363,12 @@ FAMILIES: tuple[Family, ...] = (
     _own("alert", "gauge", "1 if the last tick wants somebody to look.", _plain(lambda seen: bool(seen.decision.get("alert")))),
     _own("metric_value", "gauge", "A metric's mean over what is known, in its own unit.", _of_metrics(lambda one: one.get("value"))),
     _own("metric_threshold", "gauge", "The threshold of a metric, in its own unit.", _of_metrics(lambda one: one.get("threshold"))),
-    _own("metric_threshold_ratio", "gauge", "A metric as a share of its threshold; above 1 it asks for instances.", _of_metrics(_ratio)),
+    _own(
+        "metric_threshold_ratio",
+        "gauge",
+        "A metric as a share of its threshold; above 1 it need not ask for instances: a tolerance and its forecast decide.",
+        _of_metrics(_ratio),
+    ),
     _own("metric_known", "gauge", "1 if a metric is known of everyone it was asked of.", _of_metrics(_known)),
     _own(
         "metrics_unknown",
@@ -364,8 +399,10 @@ FAMILIES: tuple[Family, ...] = (
     Family("scaling_errors", "counter", "Steps and ticks that failed, whatever the kind.", _plain(_failed)),
     _own("current_instances", "gauge", "Instances that make up the fleet.", _decided("current"), COUNT),
     _own("desired_instances", "gauge", "Instances that shall make up the fleet.", _decided("desired"), COUNT),
-    _own("min_instances", "gauge", "Lower bound of the fleet.", _setting("scale-min-instances"), COUNT),
-    _own("max_instances", "gauge", "Upper bound of the fleet.", _setting("scale-max-instances"), COUNT),
+    _own("min_instances", "gauge", "The lower bound of config.csv.", _setting("scale-min-instances"), COUNT),
+    _own("max_instances", "gauge", "The upper bound of config.csv.", _setting("scale-max-instances"), COUNT),
+    Family(FLOOR, "gauge", "The least instances that there may be now, schedules included.", _bound("min", FLOOR), COUNT),
+    Family(CEILING, "gauge", "The most instances that there may be now, schedules included.", _bound("max", CEILING), COUNT),
     Family("generalbots_fleet_instances", "gauge", "Instances by state.", _by_state, COUNT),
     Family("generalbots_fleet_ready_instances", "gauge", "Active instances that the load balancer finds healthy.", _plain(_ready), COUNT),
     Family("container_count", "gauge", "Instances that make up the fleet.", _decided("current"), COUNT),

@@ -20,7 +20,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.mode
 )
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import Bounds, bounds_at
 
-#: seconds in which replacements are counted, and from which on one that was given up is tried again
+#: seconds in which replacements that did not help are counted, and for which slots that could not be started are remembered
 HOUR = 3600.0
 
 
@@ -72,6 +72,11 @@ class View:
     def leaving(self) -> tuple[InstanceFacts, ...]:
         """Those of them that may go: a protected one stays where it is."""
         return tuple(one for one in self.beyond if not one.protected)
+
+    @functools.cached_property
+    def staying(self) -> int:
+        """The fleet's size without those."""
+        return self.current - len(self.leaving)
 
     @functools.cached_property
     def free_slots(self) -> tuple[int, ...]:
@@ -137,10 +142,19 @@ class View:
         """Members that serve or soon will."""
         return self.current - len(self.doomed)
 
+    @functools.cached_property
+    def relapsed(self) -> frozenset[int]:
+        """Slots to be mended that were started to mend the fleet, and were not well for long: what was done there did not help."""
+        ill_since = {one.slot: self.history.unhealthy.get(one.slot, self.facts.time) for one in self.doomed}
+        since = {**ill_since, **dict.fromkeys((one.slot for one in self.fallen), self.facts.time)}
+        began = self.history.mended
+        lately = {slot for slot, at in since.items() if slot in began and 0 <= at - began[slot] < self.policy.give_up_for}
+        return frozenset(lately - {*self.substituted})
+
     @property
-    def lately_replaced(self) -> int:
-        """Replacements that were started within the last hour."""
-        return sum(0 <= self.facts.time - at < HOUR for at in self.history.replaced)
+    def in_vain(self) -> int:
+        """Replacements of the last hour that did not help, as what they brought fell ill as well."""
+        return sum(0 <= self.facts.time - at < HOUR for at in self.history.replaced) + len(self.relapsed)
 
     # --- how they are loaded ---------------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ import re
 import time
 import typing as t
 
+from ansible.module_utils.parsing.convert_bool import BOOLEANS_FALSE
+
 from ansible_collections.generalbots.scaling.plugins.module_utils.errors import (
     InvalidInput,
 )
@@ -209,6 +211,12 @@ def outdated(instance: Instance, spec: FleetSpec) -> bool:
     return bool(version and spec.image_version and version != spec.image_version)
 
 
+def protected(instance: Instance) -> bool:
+    """Whether a person has said that it stays: by any word of Ansible's for true, or by one that is none for false either."""
+    said = instance.config.get(PROTECTED_KEY, "").strip().lower()
+    return bool(said) and said not in BOOLEANS_FALSE
+
+
 def _known(observed: t.Mapping[str, Instance]) -> list[int]:
     return [slot for instance in observed.values() if (slot := slot_of(instance)) is not None]
 
@@ -399,7 +407,7 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "drain_then": instance.config.get(THEN_KEY) or None,
         "gate_closed_at": float(instance.config[GATE_KEY]) if instance.config.get(GATE_KEY) else None,
         "failure": instance.config.get(FAILURE_KEY) or None,
-        "protected": instance.config.get(PROTECTED_KEY) == "true",
+        "protected": protected(instance),
         "cpu_usage_ns": (instance.state.get("cpu") or {}).get("usage") if running else None,
         "cpu_limit": cores(instance.expanded_config, cpus),
         "memory_used_bytes": used,

@@ -166,6 +166,17 @@ def test_an_option_becomes_the_policys(name: str) -> None:
     assert getattr(Policy(), OPTIONS[name].field) != expected, "the example must differ from the default"
 
 
+@pytest.mark.parametrize("name", ["limit_in", "limit_out"])
+@pytest.mark.parametrize("given", [{"count": 0}, {"percent": 0}, {"count": 0, "percent": 0}])
+def test_a_limit_of_nothing_is_refused_for_a_pause(name: str, given: dict[str, t.Any]) -> None:
+    with pytest.raises(InvalidInput, match="there is the option pause, such as pause: in"):
+        policy_of({}, {name: given})
+
+
+def test_a_limit_may_be_of_a_share_alone() -> None:
+    assert policy_of({}, {"limit_in": {"count": 0, "percent": 50}}).limit_in.of(8) == 4
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_option_is_refused_with_what_it_must_be(name: str) -> None:
     with pytest.raises(InvalidInput) as caught:
@@ -266,6 +277,7 @@ def test_the_highest_floor_and_the_lowest_ceiling_count_and_the_ceiling_wins() -
         ({"max": float("inf")}, "has max inf; it must be a number from 1"),
         ({"days": ["monday"]}, "has the day 'monday'; days are a list of mon, tue"),
         ({"days": 3}, "has the day 3"),
+        ({"days": []}, "gb_autoscale.schedules[1] has no day in days; leave days out for every day"),
         ({"timezone": "Mars/Olympus"}, "timezone is 'Mars/Olympus', which this machine does not know"),
         ({"until": "9:00"}, "has until; a schedule has days, from"),
     ],

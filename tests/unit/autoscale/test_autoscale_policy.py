@@ -169,7 +169,18 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
     ("max lowered", even(4), {"max": 2}, OUT_LATELY, ("in", (4, 3), "beyond-max", ())),
     ("max lowered under load", even(4, cpu=99.0), {"max": 2}, calm(), ("in", (4, 3), "beyond-max", ())),
     ("beyond max is needed until replaced", fleet(one(1), one(6)), {"min": 2}, calm(), ("out", (2,), "replace-beyond-max", ())),
-    ("beyond max where min is max", fleet(one(1), one(6)), {"min": 2, "max": 2}, calm(), ("hold", (), "beyond-max", ())),
+    ("beyond max where min is max", fleet(one(1), one(6)), {"min": 2, "max": 2}, calm(), ("out", (2,), "replace-beyond-max", ())),
+    ("all beyond max where min is max", fleet(one(3), one(4)), {"min": 2, "max": 2}, calm(), ("out", (1, 2), "replace-beyond-max", ())),
+    ("beyond max, replaced where min is max", fleet(one(1), one(2), one(6)), {"min": 2, "max": 2}, calm(),
+     ("in", (6,), "beyond-max", ())),
+    ("beyond max, the only slot failed", fleet(one(1, state="failed", status="Stopped"), one(2)), {"max": 1}, calm(),
+     ("hold", (), "replace-beyond-max", ("no-slot",))),
+    ("beyond max, paused", fleet(one(2)), {"max": 1, "pause": "both"}, calm(), ("hold", (), "replace-beyond-max", ("paused",))),
+    ("beyond max, pinned to max", fleet(one(3), one(4)), {"max": 2, "pin": 2}, calm(), ("out", (1, 2), "replace-beyond-max", ())),
+    ("beyond max, pinned and replaced", fleet(*(one(slot) for slot in (1, 2, 3, 4))), {"max": 2, "pin": 2}, calm(),
+     ("in", (4, 3), "pin", ())),
+    ("beyond max, the one within is unhealthy", fleet(one(1), one(2, **SICK), one(6), one(7)), {"min": 2, "max": 2}, DOOMED,
+     ("in", (2,), "renew", ())),
     ("beyond max, load over, room below", fleet(one(1, cpu=90.0), one(6, cpu=90.0)), {}, calm(), ("out", (2,), "proportional", ())),
     ("beyond max, unknown load", fleet(one(1, cpu=None), one(6), requests=None), {}, calm(), ("in", (6,), "beyond-max", ())),
     ("beyond max, one already draining", fleet(one(1), one(5), one(6, state="draining")), {}, calm(),
@@ -247,6 +258,14 @@ ROWS: list[tuple[str, Facts, dict[str, t.Any], History, Outcome]] = [
      {}, calm(unhealthy={2: NOW - 90}, replacing={2: 4}), ("hold", (), "proportional", ("starting", "healing"))),
     ("healing did not help", fleet(one(1), one(2, **SICK), one(3)), {}, calm(unhealthy={2: NOW - 90}, replaced=(NOW - 9,) * 3),
      ("hold", (), "replace", ("given-up",))),
+    ("healing has not helped twice, and now a third time", fleet(one(1), one(2, **SICK), one(3)), {},
+     calm(unhealthy={2: NOW - 90}, replaced=(NOW - 900, NOW - 600), mended={2: NOW - 300}), ("hold", (), "replace", ("given-up",))),
+    ("healing has helped, and another is ill", fleet(one(1), one(2, **SICK), one(3)), {},
+     calm(unhealthy={2: NOW - 90}, replaced=(NOW - 900, NOW - 600), mended={1: NOW - 200, 3: NOW - 300}), ("out", (4,), "replace", ())),
+    ("healing has helped for long", fleet(one(1), one(2, **SICK), one(3)), {},
+     calm(unhealthy={2: NOW - 90}, replaced=(NOW - 900, NOW - 800), mended={2: NOW - 700}), ("out", (4,), "replace", ())),
+    ("what stood still stands still again", fleet(one(1), one(2, status="Stopped"), one(3)), {},
+     calm(replaced=(NOW - 900, NOW - 600), mended={2: NOW - 300}), ("hold", (), "restart", ("given-up",))),
     ("starts fail", even(1, cpu=90.0), {}, calm(failed_starts=3, last_failed=NOW - 30), ("hold", (), "proportional", ("given-up",))),
     ("starts failed long ago", even(1, cpu=90.0), {}, calm(failed_starts=3, last_failed=NOW - 601), ("out", (2,), "proportional", ())),
     ("starts failed twice", even(1, cpu=90.0), {}, calm(failed_starts=2, last_failed=NOW - 30), ("out", (2,), "proportional", ())),
@@ -343,12 +362,39 @@ def test_row(facts: Facts, policy: dict[str, t.Any], history: History, expected:
     assert decision.desired - decision.current == len(decision.start) - len(decision.drain)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "pin", "slots"),
+    [(1, 1, None, (2,)), (2, 2, None, (1, 3)), (2, 2, None, (3, 4)), (1, 2, None, (3, 4)), (1, 4, None, (6,)), (1, 2, 2, (3, 4))],
+)
+def test_whatever_is_beyond_a_lowered_maximum_is_replaced_and_leaves(low: int, high: int, pin: int | None, slots: tuple[int, ...]) -> None:
+    there, calls = set(slots), 0
+    for _tick in range(8):
+        decision = make(fleet(*(one(slot) for slot in sorted(there))), min=low, max=high, pin=pin)
+        there = (there | {*decision.start}) - {*decision.drain}
+        calls += decision.alert
+        assert len(there) <= high + sum(slot > high for slot in slots), "only by those that leave"
+    assert there <= {*range(1, high + 1)} and len(there) == (pin or low) and not calls
+
+
+def test_a_person_is_called_where_what_is_beyond_max_cannot_be_replaced() -> None:
+    assert make(fleet(one(2)), max=1, pause="out").alert
+    assert make(fleet(one(1, state="frozen", status="Frozen"), one(2)), max=1).alert
+    assert not make(fleet(one(2)), max=1).alert
+    assert not make(fleet(one(1), one(2)), max=1, pause="in").alert, "it keeps nobody from being served"
+
+
 def test_every_rule_and_guard_has_a_row() -> None:
     seen = [row[4] for row in ROWS]
     spoken = {rule for _action, _slots, rule, _guards in seen}
     loads = {"grow": "proportional", "shrink": "proportional", "step-in": "scale-rule-cpu-low"}
     assert {loads.get(rule.name, rule.name) for rule in RULES} | {"steady"} <= spoken
     assert {guard.name for guard in GUARDS} == {guard for *_rest, guards in seen for guard in guards}
+
+
+def test_a_decision_says_the_bounds_in_force() -> None:
+    night = Schedule("night", 0, 24 * 60, max=1)
+    assert make(even(1), min=2, schedules=(night,)).as_dict()["bounds"] == {"min": 1, "max": 1}
+    assert make(even(2), min=2).as_dict()["bounds"] == {"min": 2, "max": 4}
 
 
 # --- words ---

@@ -29,6 +29,30 @@ def roll(world: World, **more: t.Any) -> dict[str, t.Any]:
     return run(world, wanted, ports=ports(world))  # type: ignore[arg-type]
 
 
+def marks(world: World) -> dict[str, str]:
+    """What active instances say of whose place they take."""
+    return {name: said for name in images(world) if (said := world.config(f"instances/{name}").get("user.gb.replaces")) is not None}
+
+
+def begun(*slots: int) -> World:
+    """A fleet of the image before, of which slot 1 was to be rolled by a run that was killed when slot 3 was in its place."""
+    world = old_fleet(*slots)
+    world.fleet(3, **{"user.gb.replaces": f"1 v0 {len(slots)}"})
+    return world
+
+
+def fewest(world: World) -> list[int]:
+    """The fewest active instances that there are from here on, as the only entry."""
+    took, seen = world._effect, [99]
+
+    def effect(words: str, change: t.Callable[[], None]) -> None:
+        took(words, change)
+        seen[0] = min(seen[0], len(world.slots().get("active Running", ())))
+
+    world._effect = effect  # type: ignore[method-assign]
+    return seen
+
+
 def images(world: World) -> dict[str, str]:
     """The image of every active instance."""
     there = {path.rpartition("/")[2]: one["config"] for path, one in world.objects.items() if path.startswith("instances/botserver-")}
@@ -226,3 +250,60 @@ def test_killed_anywhere_the_next_refresh_ends_with_the_same_fleet() -> None:
             assert sorted(images(world).values()) == ["v1", "v1"], f"killed {died.value}"
             assert world.slots().keys() == {"active Running"}, f"killed {died.value}"
             assert "user.gb.lock" not in world.config()
+            assert not marks(world), f"killed {died.value}"
+
+
+def test_what_a_killed_run_has_begun_is_gone_on_with() -> None:
+    world = begun(1, 2)
+    roll(world)
+    assert images(world) == {"botserver-1": "v1", "botserver-3": "v1"} and not marks(world)
+    assert [words for words in world.effects if words.startswith("start ")] == ["start botserver-1"]
+
+
+def test_a_tick_that_took_one_in_meanwhile_leaves_no_place_that_is_taken_already() -> None:
+    """Slot 1 and 3 are what the fleet is to be; nothing goes before another one serves."""
+    world = begun(1, 2)
+    del world.objects["instances/botserver-2"]
+    seen = fewest(world)
+    roll(world)
+    assert sorted(images(world).values()) == ["v1", "v1"] and seen == [2] and not marks(world)
+
+
+def test_a_mark_of_an_earlier_image_is_none_of_a_roll_back() -> None:
+    """Slot 2 came for an instance of v0 in slot 1, where one of v2 is now, which turns out to be no good."""
+    world = World()
+    world.fleet(1, **{"user.gb.image": "v2"})
+    world.fleet(2, **{"user.gb.replaces": "1 v0 1"})
+    world.objects["projects/gb"]["config"]["user.gb.image.botserver"] = "gb/botserver/v2"
+    world.in_flight = {f"botserver-{slot}": 0 for slot in (1, 2, 3, 4)}
+    world.ill, seen = {"botserver-3"}, fewest(world)
+    with pytest.raises(ScalingError, match="Slot 3 did not come up"):
+        roll(world)
+    assert sorted(images(world).values()) == ["v1", "v1"] and seen == [2] and not marks(world)
+
+
+@pytest.mark.parametrize("mark", ["1", "", "1 v0", "1 v0 x", "7 v0 1", "1 v1 1", "1 v0 2"])
+def test_a_mark_that_means_nothing_is_forgotten(mark: str) -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, **{"user.gb.replaces": mark})
+    assert roll(world)["changed"] is False
+    assert not marks(world) and world.slots() == {"active Running": [1, 2]}
+
+
+@pytest.mark.parametrize("said", ["true", "True", "yes", "1", "on", " TRUE ", "ture"])
+def test_an_instance_is_protected_by_any_word_for_it(said: str) -> None:
+    world = old_fleet(1)
+    world.fleet(2, **{"user.gb.image": "v0", "user.gb.protected": said})
+    roll(world)
+    assert images(world) == {"botserver-2": "v0", "botserver-3": "v1"}
+    run(world, job(world, {"scale-min-instances": 1}, count=1, wait=True), ports=ports(world))  # type: ignore[arg-type]
+    assert world.slots()["active Running"] == [2]
+
+
+@pytest.mark.parametrize("said", ["false", "False", "no", "0", "off", ""])
+def test_an_instance_is_not_protected_by_a_word_for_the_contrary(said: str) -> None:
+    world = old_fleet(1)
+    world.fleet(2, **{"user.gb.image": "v0", "user.gb.protected": said})
+    roll(world)
+    assert sorted(images(world).values()) == ["v1", "v1"]

@@ -237,6 +237,8 @@ def test_a_slot_is_unhealthy_since_it_was_first_seen_so_without_a_break() -> Non
 def test_a_replacement_is_remembered_as_long_as_both_are_there() -> None:
     sick = dataclasses.replace(even(3), instances=tuple(dataclasses.replace(one, ready=one.slot != 2) for one in even(3).instances))
     history = learn(History(), decide(sick, POLICY, History(unhealthy={2: NOW - 90})))
-    assert (history.replacing, history.replaced) == ({2: 4}, (NOW,))
+    assert (history.replacing, history.mended, history.replaced) == ({2: 4}, {4: NOW}, ())
+    again = learn(History(mended={2: NOW - 300}), decide(sick, POLICY, History(unhealthy={2: NOW - 90}, mended={2: NOW - 300})))
+    assert (again.mended, again.replaced) == ({2: NOW - 300, 4: NOW}, (NOW,))
     grown = dataclasses.replace(even(4), time=NOW + 30)
     assert learn(history, decide(grown, POLICY, history)).replacing == {}, "slot 2 is well again"

@@ -39,6 +39,8 @@ class Case:
     alert: str
     series: t.Mapping[str, str]
     fires: t.Mapping[str, bool]
+    every: str = "1m"
+    """How often rules are evaluated, which may lie between two values."""
 
 
 def own(name: str, values: str, /, **labels: str) -> dict[str, str]:
@@ -61,15 +63,22 @@ CASES = (
     Case("HighCPUUsage", fleet("cpu_usage", "90x10", name="a") | {'cpu_usage{project="idle", name="b"}': "1x10"}, {"6m": True}),
     Case(
         "MaxInstancesReached",
-        fleet("container_count", "4x30")
-        | fleet("max_instances", "4x30")
-        | own("metric_threshold_ratio", "0.5x9 1.2x9 0.5x10", metric="cpu"),
+        fleet("container_count", "4x30") | fleet("max_instances", "4x30") | own("guard", "0x9 1x9 0x10", guard="at-max"),
         {"8m": False, "12m": True, "25m": False},
     ),
     Case(
         "MaxInstancesReached",
-        fleet("container_count", "3x30") | fleet("max_instances", "4x30") | own("metric_threshold_ratio", "1.2x30", metric="cpu"),
+        fleet("container_count", "3x30") | fleet("max_instances", "4x30") | own("guard", "1x30", guard="at-max"),
         {"10m": False},
+    ),
+    # A little over its target and content, as the tolerance allows.
+    Case(
+        "MaxInstancesReached",
+        fleet("container_count", "2x30")
+        | fleet("max_instances", "2x30")
+        | own("metric_threshold_ratio", "1.07x30", metric="cpu")
+        | own("guard", "1x30", guard="cooldown-in"),
+        {"20m": False},
     ),
     # The documented form, scaling_errors > 0, would fire for ever after the first error.
     Case("ScalingFailed", fleet("scaling_errors", "7x4 8x60"), {"4m": False, "8m": True, "30m": False}),
@@ -77,7 +86,7 @@ CASES = (
     Case(
         "AutoscalerSilent",
         own("last_tick_timestamp_seconds", "0+60x5 300x20") | own("check_interval_seconds", "30x30"),
-        {"6m": False, "9m": True},
+        {"6m": False, "8m": False, "9m": True},
     ),
     Case("AutoscalerSilent", own("last_tick_timestamp_seconds", "0+300x20") | own("check_interval_seconds", "300x30"), {"9m": False}),
     Case("AutoscalerAbsent", {"up": "1x30"}, {"8m": False, "11m": True}),
@@ -99,10 +108,18 @@ CASES = (
     Case("AutoscalerPausedLong", own("paused", "0x3000", direction="in"), {"25h": False}),
     Case("FleetFlapping", own("reversals_total", "0x5 0+1x5 5x120"), {"4m": False, "12m": True, "100m": False}),
     Case("FleetFlapping", own("reversals_total", "0+1x2 2x120"), {"30m": False}),
+    Case("FleetFlapping", own("reversals_total", "7x60 8x14 9x14 10x60"), {"95m10s": False, "100m10s": False}, "10s"),
+    Case("FleetFlapping", own("reversals_total", "7x60 8x9 9x9 10x9 11x60"), {"85m": False, "95m": True}),
     Case(
         "FleetBelowMinimum",
-        own("current_instances", "1x15 2x20") | own("min_instances", "2x40"),
+        own("current_instances", "1x15 2x20") | own("floor_instances", "2x40"),
         {"9m": False, "12m": True, "20m": False},
+    ),
+    # A night under a schedule's ceiling below scale-min-instances, which is stronger.
+    Case(
+        "FleetBelowMinimum",
+        own("current_instances", "1x60") | own("min_instances", "2x60") | own("floor_instances", "1x60"),
+        {"50m": False},
     ),
     Case(
         "FleetUnhealthy",
@@ -166,7 +183,7 @@ def test_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: pathlib.
     ]
     series = [{"series": name, "values": values} for name, values in case.series.items()]
     test = {"interval": "1m", "input_series": series, "promql_expr_test": asked}
-    document = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}
+    document = {"rule_files": [str(RULES)], "evaluation_interval": case.every, "tests": [test]}
     file = tmp_path / "test.yml"
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
     tried = promtool("test", "rules", str(file))
@@ -178,6 +195,7 @@ def test_prometheus_takes_what_a_tick_writes() -> None:
     """promtool finds fault only with the names that General Bots' own alerts ask for."""
     metrics = (Metric("cpu", "CPU", " %", 70.0, value=84.0), Metric("memory", "memory", " %", 80.0, missing=1))
     decision = Decision("out", 2, 3, "over-threshold", "", 1_767_225_600.0, start=(3,), metrics=metrics, guards=(Held("cooldown", "x"),))
+    decision = dataclasses.replace(decision, bounds=(1, 6))
     instances = [{"name": 'bot"server\\1', "state": "active", "cpu": 88.0, "memory": 40.0, "in_flight": 3, "ready": True}]
     state = {"controls": {"pause": "in", "pin": 2}, "history": {"last_in": 1_767_225_000.0}}
     settings = {"scale-enabled": True, "scale-min-instances": 1, "scale-max-instances": 6, "scale-check-interval": 30}

@@ -110,6 +110,27 @@ def test_what_is_in_force_counts_and_where_nobody_knows_what_was() -> None:
     assert one(lifted, OWN + "pinned_instances", project="p") is None
 
 
+def test_the_bounds_in_force_are_shown_and_where_nobody_looked_those_that_were() -> None:
+    names = [OWN + name for name in ("floor_instances", "ceiling_instances", "min_instances")]
+    night = tick(decision(bounds=(1, 1)), labels={"project": "p"})
+    unknown = tick({"time": NOW, "action": "hold", "alert": True}, previous=night, labels={"project": "p"})
+    by_hand = tick(decision(rule="by-hand"), previous=unknown, labels={"project": "p"})
+    for text in (night, unknown, by_hand):
+        assert [one(text, name, project="p") for name in names] == [1, 1, 2]
+    assert one(tick(), names[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "took", "shown"),
+    [(100, 120.0, 100), (120, 120.0, 120), (-30, 120.0, 0), (900, 120.0, 0), (30, 1.25, 0)],
+    ids=["while it was at work", "at its end", "by the tick before", "by a clock that was ahead", "after its end"],
+)
+def test_the_sign_of_life_of_a_long_run_goes_on_when_it_ends(said: float, took: float, shown: float) -> None:
+    before = render({"time": NOW + said, "action": "hold"}, [], {}, 1.0, {}, labels={"project": "p"})
+    text = render(decision(), FLEET, {}, took, {}, previous=before, labels={"project": "p"})
+    assert one(text, OWN + "last_tick_timestamp_seconds", project="p") == NOW + shown
+
+
 def test_counters_go_on_from_the_text_that_is_replaced() -> None:
     first = tick(decision("out", start=(3, 4), rule="over-threshold"), errors={"start": 1}, labels={"project": "p"})
     second = tick(decision("hold"), errors={"drain_timeout": 2}, previous=first, labels={"project": "p"})
@@ -152,6 +173,15 @@ def test_a_step_against_the_one_before_it_is_a_reversal() -> None:
     assert counted == [0, 0, 1, 1, 1, 2]
     assert one(text, OWN + "last_step_timestamp_seconds", direction="out") == NOW + 150
     assert one(text, OWN + "last_step_timestamp_seconds", direction="in") == NOW + 120
+
+
+def test_steps_one_way_after_a_clock_was_set_back_are_no_reversals() -> None:
+    text = tick(decision("out", time=NOW + 3600))
+    counted = []
+    for at, action in enumerate(("in", "in", "in", "out")):
+        text = tick(decision(action, time=NOW + 30 * at), previous=text)
+        counted.append(one(text, OWN + "reversals_total"))
+    assert counted == [0, 0, 0, 1]
 
 
 def test_rules_that_mend_the_fleet_are_rules() -> None:
