@@ -297,7 +297,9 @@ class Actor:
         wanted, restarted, left = Plan(), [], []
         for slot, instance, step, unclosed in self._steps(observed, said):
             if step == "finish":
-                self._plan_finish(wanted, slot, instance, observed)
+                if not self._plan_finish(wanted, slot, instance, observed):
+                    left.append(slot)
+                    continue
                 restarted += [slot] if instance.config.get(fleet.THEN_KEY) == "start" else []
                 self._note_overdue(slot, instance, said, unclosed)
                 self.kept.discard(slot)
@@ -315,7 +317,8 @@ class Actor:
         """Whether :meth:`advance` would do anything with what drains, now or, where its end is waited for, later. It does nothing."""
         now = self._now()
         idle: tuple[Step, ...] = ("keep",) if waits else ("keep", "wait")
-        return any(next_of(self._seen(slot, one, said), self._how, now) not in idle for slot, one in self._draining(observed))
+        steps = [(slot, one, next_of(self._seen(slot, one, said), self._how, now)) for slot, one in self._draining(observed)]
+        return any(step not in idle and (step != "finish" or self._can_end(slot, one, observed)) for slot, one, step in steps)
 
     def _steps(self, observed: Observed, said: t.Sequence[traffic.Entry]) -> list[tuple[int, Instance, Step, str]]:
         """What comes next for each draining slot, and why its gate could not be closed where that decided about it.
@@ -389,13 +392,36 @@ class Actor:
         _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None})
         self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it was put back (drain policy abort)"))
 
-    def _plan_finish(self, wanted: Plan, slot: int, instance: Instance, observed: Observed) -> None:
+    def _plan_finish(self, wanted: Plan, slot: int, instance: Instance, observed: Observed) -> bool:
+        """Plan the end of a drain; returns whether there is one. Where that is refused nothing is planned, and this slot has failed.
+
+        In a cluster of LXD's, an instance whose member is gone is in a state from which there is no way to stop it.
+        """
+        try:
+            wanted.extend(self._end_of(slot, instance, observed))
+        except ScalingError as error:
+            self.failures.append(Failure(slot, "stop", str(error)))
+            return False
+        return True
+
+    def _can_end(self, slot: int, instance: Instance, observed: Observed) -> bool:
+        try:
+            self._end_of(slot, instance, observed)
+        except ScalingError:
+            return False
+        return True
+
+    def _end_of(self, slot: int, instance: Instance, observed: Observed) -> Plan:
+        """What brings a drained slot where it is to go.
+
+        :raises ScalingError: there is no way
+        """
         then = instance.config.get(fleet.THEN_KEY) or self._how.keeps
         look = fleet.Look(observed, now=self._now())
         if then != "start":
             spec = dataclasses.replace(self._how.spec, failure=REPLACED)
-            wanted.extend(fleet.plan_fleet(spec, [slot], look, _ENDS.get(then, "stopped")))
-            return
+            return fleet.plan_fleet(spec, [slot], look, _ENDS.get(then, "stopped"))
+        wanted = Plan()
         if instance.status == "Running":
             wanted.act("stop", instance.name)
         # It stays marked as draining until it is healthy again: whoever finds it half-way renews it once more.
@@ -404,6 +430,7 @@ class Actor:
         begun = fleet.plan_fleet(self._how.spec, [slot], fleet.Look(stopped, now=self._now()), "started")
         begun.actions[:] = [_without_marks(action) for action in begun.actions]
         wanted.extend(begun)
+        return wanted
 
     def _finish_restarts(self, slots: t.Sequence[int]) -> None:
         self.renewed |= {*slots}

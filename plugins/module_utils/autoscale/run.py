@@ -125,7 +125,7 @@ class Run:
         except Exception as error:
             # Also a mistake of our own is told as what it is, and keeps nobody else away.
             self._ended_by(error)
-            self._unlock_after_failure()
+            self._end_after_failure()
             self._publish()
             raise
         self._publish()
@@ -181,16 +181,28 @@ class Run:
             self._foreseen = self._would_act(decided.decision, seen, actor, settings)
             return
         self._act(decided, seen, actor, settings)
+        self._record_all(decided, actor, settings)
+
+    def _record_all(self, decided: Tick, actor: Actor, settings: LoadedSettings) -> None:
+        """Keep what was learned and give the lock back, in one write."""
         history = past.stuck(decided.state.history, actor.stuck, self._ports.now())
         # Since when a slot is unhealthy says nothing about what was started in it just now, which has its own patience.
         history = dataclasses.replace(history, unhealthy={slot: at for slot, at in history.unhealthy.items() if slot not in actor.renewed})
         self._tick = decided = dataclasses.replace(decided, state=dataclasses.replace(decided.state, history=history))
-        # What was learned is kept and the lock given back, in one write.
         self._record(decided.state, settings, **{lock.LOCK_KEY: None})
 
-    def _unlock_after_failure(self) -> None:
+    def _end_after_failure(self) -> None:
+        """Keep what was learned all the same, or no tick would ever know a rate while a step fails in each, and give the lock back.
+
+        A step that was decided is pending in it: what came of it, the next tick asks LXD.
+        """
         if self._check:
             return
+        try:
+            if self._tick is not None and self._actor is not None and self._settings is not None:
+                self._record_all(self._tick, self._actor, self._settings)
+        except Exception as error:  # Why the run ended is told already; whatever is wrong here must not keep the lock.
+            self._said.append(f"What was learned could not be recorded: {error}")
         try:
             lock.release(self._lxd, self._path, self._job.holder, self._ports.now())
         except ScalingError as error:

@@ -15,6 +15,7 @@ import typing as t
 import pytest
 from fleet_world import START, World, job, ports
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import Actor
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import settings_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held, text_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History, Policy
@@ -1024,3 +1025,57 @@ def test_the_log_is_put_away_when_it_is_large(tmp_path: pathlib.Path) -> None:
         go(world, decision_log=str(log), decision_log_bytes=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["decisions.jsonl", *(f"decisions.jsonl.{n}" for n in range(1, 5))]
     assert len(log.read_text(encoding="utf-8").splitlines()) == 1
+
+
+#: a drain that is over
+OVER = {"user.gb.drain-deadline": f"{START - 100:.0f}", "user.gb.gate-closed": f"{START - 120:.0f}"}
+
+
+@pytest.mark.parametrize("then", ["warm", "failed", "start", "delete"])
+def test_a_draining_slot_whose_cluster_member_is_gone_fails_alone_and_the_tick_goes_on(then: str) -> None:
+    world = World()
+    world.fleet(2, state="draining", status="Error", **OVER, **{"user.gb.drain-then": then})
+    world.refuse = {f"{verb} botserver-2": "the cluster member is offline" for verb in ("start", "stop")}
+    for _tick in range(2):
+        moment = world.time
+        with pytest.raises(ScalingError, match="Slot 2 could not be taken in: ") as caught:
+            go(world)
+        assert list(caught.value.details["failed"]) == ["2"] and "user.gb.lock" not in world.config()
+        assert world.remembered()["sample"]["time"] == moment
+        world.sleep(30)
+    assert world.slots() == {"active Running": [1], "draining Error": [2]}
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_nor_does_it_keep_a_person_from_another_size(wait: bool) -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="draining", status="Error", **OVER)
+    assert go(world, check=True, count=1, wait=wait)["changed"] is False
+    with pytest.raises(ScalingError, match="Slot 2 could not be taken in: botserver-2 is in state Error"):
+        go(world, count=2, wait=wait)
+    assert world.slots() == {"active Running": [1, 3], "draining Error": [2]} and world.time - START < 5
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["recorded", "the lock is lost"])
+def test_what_was_learned_is_kept_when_a_step_breaks_the_run_off(monkeypatch: pytest.MonkeyPatch, held: bool) -> None:
+    world = World()
+    world.fleet(1)
+
+    def broken(*_args: t.Any) -> t.NoReturn:
+        if held:
+            lock_of(world)
+        raise TypeError("no such step")
+
+    monkeypatch.setattr(Actor, "repair", broken)
+    with pytest.raises(TypeError, match="no such step"):
+        go(world)
+    assert ("user.gb.autoscale" in world.config(), "user.gb.lock" in world.config()) == (not held, held)
+    if not held:
+        assert world.remembered()["sample"]["time"] == START
+        # A step that was decided and not taken is pending, and counts as one that failed.
+        with pytest.raises(TypeError):
+            go(world, settings={"scale-min-instances": 2})
+        monkeypatch.undo()
+        go(world)
+        assert (world.remembered()["history"]["last_out"], world.remembered()["failures"]) == (None, {"out": 1})
