@@ -155,6 +155,7 @@ class Actor:
         self._clock = clock
         self._warn = warn
         self._beat = beat
+        self._warned: set[str] = set()
         self.did: list[str] = []
         self.failures: list[Failure] = []
         self.renewed: set[int] = set()
@@ -221,13 +222,27 @@ class Actor:
         begun = self._clock.now()
         while waiting:
             self._beat()
+            asked = self._clock.now()
             left = self._how.health_timeout - (self._clock.now() - begun)
             waiting = self._ask(waiting, max(min(traffic.ROUND, left), 0.0))
             given_up.update(self._stopped(waiting) if waiting else {})
             if self._clock.now() - begun >= self._how.health_timeout:
                 given_up.update({slot: self._too_late(slot, words) for slot, words in waiting.items() if slot not in given_up})
             waiting = {slot: words for slot, words in waiting.items() if slot not in given_up}
+            if waiting:
+                self._rest(asked)
         return given_up
+
+    def _rest(self, since: float) -> None:
+        """Pause where what takes a while came back at once, as a command does that cannot run: it would be asked without end."""
+        left = WATCH - (self._clock.now() - since)
+        if left > 0:
+            self._clock.sleep(left)
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._warn(text)
 
     def _too_late(self, slot: int, words: str) -> str:
         where = f"http://{self._how.health.address(self._address(slot))}{self._how.health.uri}"
@@ -246,7 +261,7 @@ class Actor:
                 try:
                     found.update({by_address[where]: words for where, words in job.result().items()})
                 except Unreachable as error:
-                    self._warn(str(error))
+                    self._warn_once(str(error))
                     found.update({} if len(jobs) > 1 else dict.fromkeys(waiting, str(error)))
         return found
 

@@ -1079,3 +1079,27 @@ def test_what_was_learned_is_kept_when_a_step_breaks_the_run_off(monkeypatch: py
         monkeypatch.undo()
         go(world)
         assert (world.remembered()["history"]["last_out"], world.remembered()["failures"]) == (None, {"out": 1})
+
+
+class Busy(World):
+    """The load balancer's command that waits for health ends at once, and with another code than 0."""
+
+    asked = 0
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 1.0) -> tuple[int, str, str]:
+        if instance != "proxy-1" or argv[3] != "wait":
+            return super().execute(instance, argv, timeout=timeout)
+        assert self.asked < 100, "it is asked without a pause"
+        self.asked += 1
+        self.sleep(0.05)
+        return 137, "", "Killed"
+
+
+def test_a_load_balancer_that_cannot_be_asked_is_asked_with_pauses_and_told_once() -> None:
+    world = Busy()
+    world.fleet(1)
+    with pytest.raises(ScalingError, match="Slot 2 did not come up and was set aside") as caught:
+        go(world, settings={"scale-min-instances": 2})
+    assert 120 <= world.time - START < 130 and 50 <= world.asked <= 61
+    [note] = [note for note in caught.value.details["notes"] if note.startswith("The health of ")]
+    assert note.endswith("could not be asked for in proxy-1: Killed.")
