@@ -16,7 +16,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import traffic
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Health
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
@@ -255,15 +255,23 @@ class Actor:
             instance_name(fleet.COMPONENT, slot): [where] for where, slot in by_address.items()
         }
         found: dict[int, str] = {}
+        silent: dict[int, str] = {}
+        heard: set[int] = set()
         with concurrent.futures.ThreadPoolExecutor(max_workers=len(askers)) as pool:
-            jobs = [pool.submit(traffic.wait_healthy, self._lxd, name, asked, self._how.health, seconds) for name, asked in askers.items()]
-            for job in jobs:
+            jobs = [
+                (asked, pool.submit(traffic.wait_healthy, self._lxd, name, asked, self._how.health, seconds))
+                for name, asked in askers.items()
+            ]
+            for asked, job in jobs:
+                slots = {by_address[where] for where in asked}
                 try:
                     found.update({by_address[where]: words for where, words in job.result().items()})
-                except Unreachable as error:
+                    heard |= slots
+                except ScalingError as error:
                     self._warn_once(str(error))
-                    found.update({} if len(jobs) > 1 else dict.fromkeys(waiting, str(error)))
-        return found
+                    silent.update(dict.fromkeys(slots, str(error)))
+        # Of whom nobody has said anything, nobody knows that it is healthy.
+        return {**{slot: why for slot, why in silent.items() if slot not in heard}, **found}
 
     def _stopped(self, waiting: t.Mapping[int, str]) -> dict[int, str]:
         observed = observe(self._lxd)

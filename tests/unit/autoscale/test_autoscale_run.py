@@ -21,7 +21,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Run, run
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, InvalidInput, Refused, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.prometheus import samples
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
@@ -1103,3 +1103,49 @@ def test_a_load_balancer_that_cannot_be_asked_is_asked_with_pauses_and_told_once
     assert 120 <= world.time - START < 130 and 50 <= world.asked <= 61
     [note] = [note for note in caught.value.details["notes"] if note.startswith("The health of ")]
     assert note.endswith("could not be asked for in proxy-1: Killed.")
+
+
+class Exec(World):
+    """LXD refuses a command in an instance that does not run; ``crash`` are those that stop as soon as slot 2 is started."""
+
+    crash: tuple[str, ...] = ()
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 1.0) -> tuple[int, str, str]:
+        if self.objects[f"instances/{instance}"]["status"] != "Running":
+            raise ApiError("LXD refused: Instance is not running", status=400, reason="Instance is not running")
+        return super().execute(instance, argv, timeout=timeout)
+
+    def start(self, method: str, path: str, body: t.Any = None, *, etag: str = "") -> str:
+        done = super().start(method, path, body, etag=etag)
+        if (path, body["action"]) == ("instances/botserver-2/state", "start"):
+            for name in self.crash:
+                self.objects[f"instances/{name}"]["status"] = "Stopped"
+        return done
+
+
+@pytest.mark.parametrize(
+    ("proxies", "crash", "why"),
+    [
+        ((), "botserver-2", "it was started and is stopped again: its image does not boot"),
+        (("proxy-1", "proxy-2"), "proxy-2", "it was not healthy within 20 s"),
+        (("proxy-1",), "proxy-1", "it was not healthy within 20 s"),
+    ],
+    ids=["its image does not boot", "one of two load balancers stops", "the only one stops"],
+)
+def test_a_command_that_is_refused_while_instances_start_does_not_break_the_run_off(proxies: tuple[str, ...], crash: str, why: str) -> None:
+    world = Exec(proxies)
+    world.fleet(1)
+    world.crash, world.ill = (crash,), {"botserver-2"}
+    with pytest.raises(ScalingError, match=rf"Slot 2 did not come up and was set aside, stopped\..*{why}"):
+        go(world, settings={"scale-min-instances": 2}, health_timeout=20)
+    assert world.slots() == {"active Running": [1], "failed Stopped": [2]} and world.remembered()["sample"]
+
+
+@pytest.mark.parametrize("proxies", [(), ("proxy-1", "proxy-2")], ids=["no load balancer", "two that are silent"])
+def test_what_nobody_could_ask_is_not_healthy(proxies: tuple[str, ...]) -> None:
+    world = World(proxies)
+    world.fleet(1)
+    world.silent = {*proxies} or {"botserver-2"}
+    with pytest.raises(ScalingError, match=r"Slot 2 did not come up and was set aside.* gave no answer"):
+        go(world, settings={"scale-min-instances": 3}, health_timeout=20)
+    assert 2 in world.slots()["failed Stopped"] and (3 in world.slots()["active Running"]) is not bool(proxies)
