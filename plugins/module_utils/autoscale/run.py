@@ -159,10 +159,12 @@ class Run:
         return taken.keys
 
     def _take_lock(self) -> lock.Taken:
-        wanted = lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
-        taken = lock.acquire(self._lxd, self._path, wanted, self._ports.now())
+        taken = lock.acquire(self._lxd, self._path, self._wanted_lock(), self._ports.now())
         self._renewed = self._ports.clock.now()
         return taken
+
+    def _wanted_lock(self) -> lock.Lock:
+        return lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
 
     def _work(self, keys: store.Keys) -> None:
         self._settings = settings = self._job.settings(keys.get(lock.SETTINGS_KEY))
@@ -403,7 +405,8 @@ class Run:
             with contextlib.suppress(OSError):
                 journal.alive(self._job.textfile, self._ports.now())
         if self._ports.clock.now() - self._renewed >= self._job.ttl / 3:
-            self._take_lock()
+            lock.renew(self._lxd, self._path, self._wanted_lock(), self._ports.now())
+            self._renewed = self._ports.clock.now()
 
     # --- record and tell -------------------------------------------------------------------------------------------
 

@@ -650,8 +650,9 @@ def test_a_run_waits_for_another_one_to_end() -> None:
 
     def sleep(seconds: float) -> None:
         world.sleep(seconds)
-        if world.time >= ends:
-            world.objects["profiles/gb-autoscale"]["config"].pop("user.gb.lock", None)
+        keys = world.objects["profiles/gb-autoscale"]["config"]
+        if world.time >= ends and "ops/7" in keys.get("user.gb.lock", ""):
+            del keys["user.gb.lock"]
 
     patient = dataclasses.replace(ports(world), clock=Clock(lambda: world.time, sleep))
     result = run(world, job(world, count=2, lock_wait=60), ports=patient)  # type: ignore[arg-type]
@@ -1149,3 +1150,29 @@ def test_what_nobody_could_ask_is_not_healthy(proxies: tuple[str, ...]) -> None:
     with pytest.raises(ScalingError, match=r"Slot 2 did not come up and was set aside.* gave no answer"):
         go(world, settings={"scale-min-instances": 3}, health_timeout=20)
     assert 2 in world.slots()["failed Stopped"] and (3 in world.slots()["active Running"]) is not bool(proxies)
+
+
+@pytest.mark.parametrize("then", ["is at work", "has ended"])
+def test_a_run_that_lost_its_lock_leaves_what_its_successor_recorded(then: str) -> None:
+    """It was suspended in a drain for longer than its lock is good for."""
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-2": 1}
+    newer = text_of(State(failures={"out": 7}))
+
+    def sleep(seconds: float) -> None:
+        world.sleep(seconds)
+        if "botserver-2" in world.closed and world.time < START + 300:
+            world.sleep(400)
+            keys = world.objects["profiles/gb-autoscale"]["config"]
+            keys.update({"user.gb.autoscale": newer, "user.gb.database": "newer", "user.gb.settings": "{}"})
+            del keys["user.gb.lock"]
+            if then == "is at work":
+                lock_of(world)
+
+    slow = dataclasses.replace(ports(world), clock=Clock(lambda: world.time, sleep))
+    with pytest.raises(Refused, match="ops/7" if then == "is at work" else "run-1 does not hold the lock"):
+        run(world, job(world, count=1, wait=True, drain_timeout=1000), ports=slow)  # type: ignore[arg-type]
+    keys = world.config()
+    assert (keys["user.gb.autoscale"], keys["user.gb.database"], keys["user.gb.settings"]) == (newer, "newer", "{}")
+    assert ("ops/7" in keys.get("user.gb.lock", "")) == (then == "is at work")
