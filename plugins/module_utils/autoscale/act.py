@@ -57,11 +57,15 @@ class How:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A slot that did not do what it should: ``kind`` is start, unready, stop or drain_timeout."""
+    """A slot that did not do what it should: ``kind`` is start, unready, stop or drain_timeout.
+
+    :param again: an earlier run has told it and counted it; it is the same one
+    """
 
     slot: int
     kind: str
     reason: str
+    again: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,7 +335,7 @@ class Actor:
             else:
                 left.append(slot)
             if step == "keep":
-                self._note_kept(slot, unclosed)
+                self._note_kept(wanted, slot, instance, unclosed)
         failed = self._run(wanted, "stop")
         self._finish_restarts([slot for slot in restarted if slot not in failed])
         return left
@@ -391,10 +395,18 @@ class Actor:
             why = _overdue(unclosed, requests)
             self.failures.append(Failure(slot, "drain_timeout", f"{why}; it was stopped all the same (drain policy force)"))
 
-    def _note_kept(self, slot: int, unclosed: str) -> None:
-        """Said once, however often a run looks at the slot."""
+    def _note_kept(self, wanted: Plan, slot: int, instance: Instance, unclosed: str) -> None:
+        """Said once, however often a run looks at the slot, and counted once, however many runs do.
+
+        It is the deadline that is noted: a later drain of the slot has another one, and is told of its own.
+        """
+        deadline = instance.config.get(fleet.DEADLINE_KEY) or "unknown"
+        again = instance.config.get(fleet.KEPT_KEY) == deadline
         if slot not in self.kept:
-            self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it is left draining (drain policy keep)"))
+            reason = f"{_overdue(unclosed)}; it is left draining (drain policy keep)"
+            self.failures.append(Failure(slot, "drain_timeout", reason, again))
+            if not again:
+                wanted.act("note", instance.name, fleet.KEPT_KEY, value=deadline)
         self.kept.add(slot)
 
     def _plan_close(self, wanted: Plan, slots: t.Sequence[int]) -> None:
@@ -412,7 +424,7 @@ class Actor:
         _plan_keys(wanted, name, {fleet.GATE_KEY: None})
         if unclosed in ("", IGNORED):
             wanted.act("open-gate", name, "requests outlived the deadline: it takes requests again")
-        _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None})
+        _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None, fleet.KEPT_KEY: None})
         self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it was put back (drain policy abort)"))
 
     def _plan_finish(self, wanted: Plan, slot: int, instance: Instance, observed: Observed) -> bool:
@@ -464,7 +476,8 @@ class Actor:
             if slot in unready:
                 self._set_aside(slot)
             else:
-                marks = {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None, fleet.FAILURE_KEY: None}
+                over = dict.fromkeys((fleet.DEADLINE_KEY, fleet.THEN_KEY, fleet.KEPT_KEY, fleet.FAILURE_KEY))
+                marks = {fleet.STATE_KEY: "active", **over}
                 _plan_keys(wanted, instance_name(fleet.COMPONENT, slot), marks)
         self._run(wanted, "start")
 
@@ -499,13 +512,13 @@ class Actor:
             parallel=self._how.parallel,
             clock=self._clock,
         )
-        runner = Runner(self._lxd, options, {**gate_verbs(self._lxd), "stamp": self._stamp})
+        runner = Runner(self._lxd, options, {**gate_verbs(self._lxd), "stamp": self._stamp, "note": self._note})
         try:
             runner.run(wanted)
             failed: dict[str, str] = {}
         except ScalingError as error:
             failed = dict(error.details["failed_instances"])
-        self.did += [str(action) for action in wanted.actions if action.target not in failed and action.verb != "stamp"]
+        self.did += [str(action) for action in wanted.actions if action.target not in failed and action.verb not in _SILENT]
         for warning in runner.warnings:
             self._warn(warning)
         slots = [int(name.rpartition("-")[2]) for name in sorted(failed)]
@@ -515,6 +528,10 @@ class Actor:
     def _stamp(self, action: Action) -> None:
         """Note when the gate was closed: from then on the load balancers need some time to notice."""
         edit(self._lxd, f"instances/{action.target}", lambda _keys: {fleet.GATE_KEY: f"{self._now():.3f}"})
+
+    def _note(self, action: Action) -> None:
+        """Note on the instance what a later run has to know."""
+        edit(self._lxd, f"instances/{action.target}", lambda _keys: {action.note: action.detail["value"]})
 
     def _address(self, slot: int) -> str:
         return f"{address(self._how.spec.subnet, fleet.COMPONENT, slot)}:{self._how.spec.port}"
@@ -530,6 +547,8 @@ IGNORED = "it answers as healthy all the same"
 REPLACED = "its health checks failed for longer than its patience, and another instance took its place"
 #: what becomes of a drained slot → the state that it is brought into
 _ENDS: t.Mapping[str, str] = {"warm": "stopped", "delete": "absent", "failed": "failed"}
+#: actions that change nothing a person would ask about
+_SILENT = ("stamp", "note")
 _MARKS = (fleet.STATE_KEY, fleet.DEADLINE_KEY, fleet.THEN_KEY, fleet.FAILURE_KEY)
 
 

@@ -425,7 +425,7 @@ class Run:
 
     def _line(self) -> dict[str, t.Any]:
         """The line of the decision log; ``controls`` is what was in force, of run time and the inventory, where it came to be known."""
-        errors = self._errors + collections.Counter(one.kind for one in self._failures)
+        errors = self._errors + collections.Counter(one.kind for one in self._failures if not one.again)
         decided = self._tick.decision.as_dict() if self._tick is not None else {"time": self._ports.now(), "action": "hold", "alert": True}
         controls: dict[str, t.Any] = {}
         if self._tick is not None and self._tick.policy is not None:

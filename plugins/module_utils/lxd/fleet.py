@@ -53,6 +53,8 @@ FAILURE_KEY = "user.gb.failure"
 PROTECTED_KEY = "user.gb.protected"
 #: when the gate of a draining slot was closed, in epoch seconds
 GATE_KEY = "user.gb.gate-closed"
+#: the deadline of a drain that is kept beyond it, once that was told
+KEPT_KEY = "user.gb.drain-kept"
 #: the slot whose place an instance takes while the fleet is rolled onto another image
 REPLACES_KEY = "user.gb.replaces"
 #: what becomes of a draining slot when it is idle: one of THENS
@@ -311,7 +313,7 @@ def _marks(spec: FleetSpec, instance: Instance | None, state: str, now: float) -
         known = instance.config if instance is not None and drains else {}
         deadline = known.get(DEADLINE_KEY) or str(int(now + spec.drain_timeout))
         return {STATE_KEY: "draining", DEADLINE_KEY: deadline, THEN_KEY: known.get(THEN_KEY) or spec.drain_then}
-    over: dict[str, str | None] = {DEADLINE_KEY: None, GATE_KEY: None, THEN_KEY: None}
+    over: dict[str, str | None] = {DEADLINE_KEY: None, GATE_KEY: None, THEN_KEY: None, KEPT_KEY: None}
     if state == "started":
         return {STATE_KEY: "active", FAILURE_KEY: None, REPLACES_KEY: spec.replaces or None, **over}
     if state in ("stopped", "warm"):

@@ -1176,3 +1176,67 @@ def test_a_run_that_lost_its_lock_leaves_what_its_successor_recorded(then: str) 
     keys = world.config()
     assert (keys["user.gb.autoscale"], keys["user.gb.database"], keys["user.gb.settings"]) == (newer, "newer", "{}")
     assert ("ops/7" in keys.get("user.gb.lock", "")) == (then == "is at work")
+
+
+def counted(metrics: pathlib.Path, kind: str) -> float:
+    """How many errors of a kind the metrics count."""
+    found = samples(metrics.read_text(encoding="utf-8"))
+    return sum(value for name, labels, value in found if name.endswith("errors_total") and labels.get("kind") == kind)
+
+
+@pytest.mark.parametrize("wedged", [False, True], ids=["a websocket lives on", "its gate cannot be closed"])
+def test_a_drain_that_is_kept_is_counted_once_over_all_ticks(tmp_path: pathlib.Path, wedged: bool) -> None:
+    metrics, world = tmp_path / "gb.prom", World()
+    world.fleet(1)
+    world.fleet(2, state="draining", **OVER)
+    world.in_flight = {"botserver-1": 0, "botserver-2": 1}
+    world.refuse = {"stop-gate botserver-2": "no answer from systemd"} if wedged else {}
+    world.closed = set() if wedged else {"botserver-2"}
+    if wedged:
+        del world.objects["instances/botserver-2"]["config"]["user.gb.gate-closed"]
+    kept: dict[str, t.Any] = {"drain_policy": "keep", "textfile": str(metrics)}
+    for tick in range(4):
+        # That a gate cannot be closed knows only who has tried.
+        assert go(world, check=True, **kept)["changed"] is wedged
+        done = go(world, **kept)
+        assert done["changed"] is False and any("it is left draining (drain policy keep)" in note for note in done["notes"])
+        assert counted(metrics, "drain_timeout") == 1, tick
+        world.sleep(30)
+    # The next drain of the slot is another one.
+    world.in_flight, world.refuse = {"botserver-1": 0}, {}
+    while world.slots() != {"active Running": [1], "warm Stopped": [2]}:
+        go(world, **kept)
+        world.sleep(5)
+    assert not [key for key in world.config("instances/botserver-2") if "drain" in key]
+    world.objects.pop("instances/botserver-2")
+    world.fleet(2, state="draining", **{**OVER, "user.gb.drain-deadline": f"{START - 90:.0f}", "user.gb.drain-kept": f"{START - 100:.0f}"})
+    world.in_flight, world.closed = {"botserver-1": 0, "botserver-2": 1}, {"botserver-2"}
+    go(world, **kept)
+    assert counted(metrics, "drain_timeout") == 2
+
+
+@pytest.mark.parametrize("ends", ["abort", "started anew"])
+def test_what_was_told_of_a_drain_goes_with_it(ends: str) -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="draining", **OVER, **({"user.gb.drain-then": "start"} if ends == "started anew" else {}))
+    world.in_flight, world.closed = {"botserver-1": 0, "botserver-2": 1}, {"botserver-2"}
+    go(world, drain_policy="keep")
+    assert world.config("instances/botserver-2")["user.gb.drain-kept"] == f"{START - 100:.0f}"
+    world.in_flight = {"botserver-1": 0, "botserver-2": int(ends == "abort")}
+    go(world, drain_policy="abort")
+    assert world.slots() == {"active Running": [1, 2]}
+    assert not [key for key in world.config("instances/botserver-2") if "drain" in key]
+
+
+def test_a_person_hears_of_a_drain_that_was_told_before() -> None:
+    world = World()
+    world.fleet(1, 3)
+    world.fleet(2, state="draining", **OVER)
+    world.in_flight, world.closed = {"botserver-1": 0, "botserver-2": 1, "botserver-3": 0}, {"botserver-2"}
+    go(world, drain_policy="keep")
+    said: list[str] = []
+    heard = dataclasses.replace(ports(world), warn=said.append)
+    with pytest.raises(ScalingError, match=r"Slot 3 was not restarted: slot 2 still drains .* Run it again\."):
+        run(world, job(world, restart=[2, 3], drain_policy="keep"), ports=heard)  # type: ignore[arg-type]
+    assert [text.partition(":")[0] for text in said] == ["Slot 2"] and "left draining" in said[0]
