@@ -1240,3 +1240,42 @@ def test_a_person_hears_of_a_drain_that_was_told_before() -> None:
     with pytest.raises(ScalingError, match=r"Slot 3 was not restarted: slot 2 still drains .* Run it again\."):
         run(world, job(world, restart=[2, 3], drain_policy="keep"), ports=heard)  # type: ignore[arg-type]
     assert [text.partition(":")[0] for text in said] == ["Slot 2"] and "left draining" in said[0]
+
+
+def test_a_tick_holds_a_drain_back_while_a_load_balancer_is_silent_and_check_mode_says_so(tmp_path: pathlib.Path) -> None:
+    metrics, world = tmp_path / "gb.prom", World(["proxy-1", "proxy-2"])
+    world.fleet(1, 2)
+    go(world, settings=FULL)
+    one: dict[str, t.Any] = {"settings": {"scale-max-instances": 1}}
+    world.silent = {"proxy-2"}
+    for _tick in range(2):
+        world.sleep(30)
+        checked, done = go(world, check=True, **one), go(world, textfile=str(metrics), **one)
+        assert checked["decision"] == done["decision"] and (checked["changed"], done["changed"]) == (False, False)
+        assert (done["decision"]["action"], done["decision"]["drain"], done["decision"]["desired"]) == ("hold", [], 2)
+        assert "a load balancer does not answer, so nothing is drained: proxy-2 gave no answer" in done["decision"]["reason"]
+        assert world.remembered()["pending"] is None and world.remembered()["sample"]["time"] == done["decision"]["time"]
+        assert world.remembered()["decisions"][-1]["action"] == "hold"
+    assert (counted(metrics, "proxy"), counted(metrics, "engine")) == (2, 0)
+    assert world.slots() == {"active Running": [1, 2]} and world.remembered()["failures"] == {}
+    world.silent = set()
+    assert go(world, **one)["decision"]["drain"] == [2]
+
+
+def test_a_renewal_that_is_held_back_is_none_that_did_not_help() -> None:
+    world = World(["proxy-1", "proxy-2"])
+    world.fleet(1, 2)
+    world.ill, world.silent = {"botserver-2"}, {"proxy-2"}
+    assert {"renew"} == {one["rule"] for one in ticks_until_healed(world)[6:]}
+    assert world.slots() == {"active Running": [1, 2]} and world.remembered()["history"]["replaced"] == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("asked", [{"count": 1}, {"restart": [1]}, {"refresh": True}], ids=str)
+def test_what_a_person_asks_for_while_a_load_balancer_is_silent_fails_in_check_mode_as_well(asked: dict[str, t.Any], check: bool) -> None:
+    world = World(["proxy-1", "proxy-2"])
+    world.fleet(1, 2)
+    world.silent = {"proxy-2"}
+    with pytest.raises(Unreachable, match=r"Nothing was drained.*proxy-2 gave no answer"):
+        go(world, check=check, **asked)
+    assert world.slots() == {"active Running": [1, 2]} and not world.closed
