@@ -111,9 +111,9 @@ def next_of(one: Draining, how: How, now: float) -> Step:
         return "wait"
     if one.in_flight == 0:
         return "finish"
-    # A clock that was set back must not stretch a drain beyond its own length.
-    deadline = min(one.deadline or 0.0, closed + how.spec.drain_timeout)
-    if now < deadline:
+    # A clock that was set back must not stretch a drain beyond its own length, which is that of one whose deadline nobody knows.
+    length = how.spec.drain_timeout
+    if now < (stamp + length if one.deadline is None else min(one.deadline, closed + length)):
         return "wait"
     return policies[how.drain_policy]
 
@@ -381,8 +381,8 @@ class Actor:
         health = [one.get("healthy") for entry in said for one in entry.get("upstreams", ()) if one["address"] == where]
         return Draining(
             instance.status,
-            _number(instance.config.get(fleet.GATE_KEY)),
-            _number(instance.config.get(fleet.DEADLINE_KEY)),
+            fleet.moment_of(instance, fleet.GATE_KEY),
+            fleet.moment_of(instance, fleet.DEADLINE_KEY),
             traffic.in_flight(said, where) if self._proxies else 0,
             True in health,
             loaded_at=max(loaded, default=None),
@@ -567,7 +567,3 @@ def _without_marks(action: Action) -> Action:
         return action
     config = {key: value for key, value in action.detail["config"].items() if key not in _MARKS}
     return dataclasses.replace(action, detail={**action.detail, "config": config}, note="settings of the slot")
-
-
-def _number(text: str | None) -> float | None:
-    return float(text) if text else None

@@ -13,6 +13,7 @@ import concurrent.futures
 import dataclasses
 import datetime
 import ipaddress
+import math
 import time
 import typing as t
 
@@ -372,7 +373,6 @@ def _fleet(observed: t.Mapping[str, Instance], metrics: t.Mapping[str, t.Mapping
 
 def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet: str) -> dict[str, t.Any]:
     running = instance.status == "Running"
-    deadline = instance.config.get(DEADLINE_KEY, "")
     total, available = metrics.get("MemTotal"), metrics.get("MemAvailable")
     used = int(total - available) if running and total is not None and available is not None else None
     cpus = int(metrics["cpus"]) if "cpus" in metrics else None
@@ -384,9 +384,9 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "marked": instance.config.get(STATE_KEY) or None,
         "address": instance.devices.get("eth0", {}).get("ipv4.address") or address(subnet, COMPONENT, slot),
         "image": instance.config.get(IMAGE_KEY, ""),
-        "drain_deadline": float(deadline) if deadline else None,
+        "drain_deadline": moment_of(instance, DEADLINE_KEY),
         "drain_then": instance.config.get(THEN_KEY) or None,
-        "gate_closed_at": float(instance.config[GATE_KEY]) if instance.config.get(GATE_KEY) else None,
+        "gate_closed_at": moment_of(instance, GATE_KEY),
         "failure": instance.config.get(FAILURE_KEY) or None,
         "protected": instance.config.get(PROTECTED_KEY) == "true",
         "cpu_usage_ns": (instance.state.get("cpu") or {}).get("usage") if running else None,
@@ -395,6 +395,15 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "memory_limit_bytes": size_bytes(instance.expanded_config.get("limits.memory", "")) or (int(total) if total is not None else None),
         "started_at": _epoch(instance.last_used_at) if running else None,
     }
+
+
+def moment_of(instance: Instance, key: str) -> float | None:
+    """The moment that a key of an instance holds, in epoch seconds; None where there is none, or what a person wrote there is none."""
+    try:
+        found = float(instance.config.get(key) or "nan")
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _metrics(lxd: Lxd) -> dict[str, dict[str, float]]:

@@ -1279,3 +1279,27 @@ def test_what_a_person_asks_for_while_a_load_balancer_is_silent_fails_in_check_m
     with pytest.raises(Unreachable, match=r"Nothing was drained.*proxy-2 gave no answer"):
         go(world, check=check, **asked)
     assert world.slots() == {"active Running": [1, 2]} and not world.closed
+
+
+@pytest.mark.parametrize("key", ["user.gb.drain-deadline", "user.gb.gate-closed"])
+@pytest.mark.parametrize("text", ["soon", "nan", "-inf", "12:30"])
+@pytest.mark.parametrize("policy", ["force", "keep"])
+def test_a_key_that_holds_no_moment_ends_no_run_and_the_drain_has_an_end(key: str, text: str, policy: str) -> None:
+    world = World()
+    world.fleet(1)
+    marks = {"user.gb.drain-deadline": f"{START + 20:.0f}", "user.gb.gate-closed": f"{START - 10:.0f}", "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **{**marks, key: text})
+    world.closed, world.in_flight = {"botserver-2"}, {"botserver-1": 0, "botserver-2": 1}
+    go(world, drain_policy=policy)
+    assert world.slots() == {"active Running": [1], "draining Running": [2]} and not world.remembered()["failures"]
+    world.sleep(20)
+    told = [
+        note
+        for note in go(world, drain_policy=policy)["notes"]
+        if note.startswith("Slot 2: 1 requests outlived" if policy == "force" else "Slot 2: ")
+    ]
+    assert len(told) == 1
+    world.in_flight = {"botserver-1": 0}
+    go(world, drain_policy=policy)
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
+    assert not [one for one in world.config("instances/botserver-2") if "drain" in one or "gate" in one]
