@@ -66,12 +66,8 @@ def variables_yaml(variables: t.Mapping[str, t.Any]) -> str:
     """The variables in YAML."""
     # JSON has neither the tags that Ansible's values carry nor vaulted text.
     plain = json.loads(to_json(variables))
-<<<<<<< ours
     text: str = yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=200)
     return text
-=======
-    return yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=200)
->>>>>>> theirs
 
 
 class FilterModule:

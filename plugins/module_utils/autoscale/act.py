@@ -16,7 +16,7 @@ import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import traffic
 from ansible_collections.generalbots.scaling.plugins.module_utils.caddy.upstreams import Health
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import Refused, ScalingError
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd import fleet
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.addresses import address, instance_name
 from ansible_collections.generalbots.scaling.plugins.module_utils.lxd.client import Lxd
@@ -57,11 +57,15 @@ class How:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A slot that did not do what it should: ``kind`` is start, unready, stop or drain_timeout."""
+    """A slot that did not do what it should: ``kind`` is start, unready, stop or drain_timeout.
+
+    :param again: an earlier run has told it and counted it; it is the same one
+    """
 
     slot: int
     kind: str
     reason: str
+    again: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +111,9 @@ def next_of(one: Draining, how: How, now: float) -> Step:
         return "wait"
     if one.in_flight == 0:
         return "finish"
-    # A clock that was set back must not stretch a drain beyond its own length.
-    deadline = min(one.deadline or 0.0, closed + how.spec.drain_timeout)
-    if now < deadline:
+    # A clock that was set back must not stretch a drain beyond its own length, which is that of one whose deadline nobody knows.
+    length = how.spec.drain_timeout
+    if now < (stamp + length if one.deadline is None else min(one.deadline, closed + length)):
         return "wait"
     return policies[how.drain_policy]
 
@@ -155,6 +159,7 @@ class Actor:
         self._clock = clock
         self._warn = warn
         self._beat = beat
+        self._warned: set[str] = set()
         self.did: list[str] = []
         self.failures: list[Failure] = []
         self.renewed: set[int] = set()
@@ -249,13 +254,27 @@ class Actor:
         begun = self._clock.now()
         while waiting:
             self._beat()
+            asked = self._clock.now()
             left = self._how.health_timeout - (self._clock.now() - begun)
             waiting = self._ask(waiting, max(min(traffic.ROUND, left), 0.0))
             given_up.update(self._stopped(waiting) if waiting else {})
             if self._clock.now() - begun >= self._how.health_timeout:
                 given_up.update({slot: self._too_late(slot, words) for slot, words in waiting.items() if slot not in given_up})
             waiting = {slot: words for slot, words in waiting.items() if slot not in given_up}
+            if waiting:
+                self._rest(asked)
         return given_up
+
+    def _rest(self, since: float) -> None:
+        """Pause where what takes a while came back at once, as a command does that cannot run: it would be asked without end."""
+        left = WATCH - (self._clock.now() - since)
+        if left > 0:
+            self._clock.sleep(left)
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._warn(text)
 
     def _too_late(self, slot: int, words: str) -> str:
         where = f"http://{self._how.health.address(self._address(slot))}{self._how.health.uri}"
@@ -268,15 +287,23 @@ class Actor:
             instance_name(fleet.COMPONENT, slot): [where] for where, slot in by_address.items()
         }
         found: dict[int, str] = {}
+        silent: dict[int, str] = {}
+        heard: set[int] = set()
         with concurrent.futures.ThreadPoolExecutor(max_workers=len(askers)) as pool:
-            jobs = [pool.submit(traffic.wait_healthy, self._lxd, name, asked, self._how.health, seconds) for name, asked in askers.items()]
-            for job in jobs:
+            jobs = [
+                (asked, pool.submit(traffic.wait_healthy, self._lxd, name, asked, self._how.health, seconds))
+                for name, asked in askers.items()
+            ]
+            for asked, job in jobs:
+                slots = {by_address[where] for where in asked}
                 try:
                     found.update({by_address[where]: words for where, words in job.result().items()})
-                except Unreachable as error:
-                    self._warn(str(error))
-                    found.update({} if len(jobs) > 1 else dict.fromkeys(waiting, str(error)))
-        return found
+                    heard |= slots
+                except ScalingError as error:
+                    self._warn_once(str(error))
+                    silent.update(dict.fromkeys(slots, str(error)))
+        # Of whom nobody has said anything, nobody knows that it is healthy.
+        return {**{slot: why for slot, why in silent.items() if slot not in heard}, **found}
 
     def _stopped(self, waiting: t.Mapping[int, str]) -> dict[int, str]:
         observed = observe(self._lxd)
@@ -325,7 +352,9 @@ class Actor:
         wanted, restarted, left = Plan(), [], []
         for slot, instance, step, unclosed in self._steps(observed, said):
             if step == "finish":
-                self._plan_finish(wanted, slot, instance, observed)
+                if not self._plan_finish(wanted, slot, instance, observed):
+                    left.append(slot)
+                    continue
                 restarted += [slot] if instance.config.get(fleet.THEN_KEY) == "start" else []
                 self._note_overdue(slot, instance, said, unclosed)
                 self.kept.discard(slot)
@@ -334,7 +363,7 @@ class Actor:
             else:
                 left.append(slot)
             if step == "keep":
-                self._note_kept(slot, unclosed)
+                self._note_kept(wanted, slot, instance, unclosed)
         failed = self._run(wanted, "stop")
         self._finish_restarts([slot for slot in restarted if slot not in failed])
         return left
@@ -343,7 +372,8 @@ class Actor:
         """Whether :meth:`advance` would do anything with what drains, now or, where its end is waited for, later. It does nothing."""
         now = self._now()
         idle: tuple[Step, ...] = ("keep",) if waits else ("keep", "wait")
-        return any(next_of(self._seen(slot, one, said), self._how, now) not in idle for slot, one in self._draining(observed))
+        steps = [(slot, one, next_of(self._seen(slot, one, said), self._how, now)) for slot, one in self._draining(observed)]
+        return any(step not in idle and (step != "finish" or self._can_end(slot, one, observed)) for slot, one, step in steps)
 
     def _steps(self, observed: Observed, said: t.Sequence[traffic.Entry]) -> list[tuple[int, Instance, Step, str]]:
         """What comes next for each draining slot, and why its gate could not be closed where that decided about it.
@@ -379,8 +409,8 @@ class Actor:
         health = [one.get("healthy") for entry in said for one in entry.get("upstreams", ()) if one["address"] == where]
         return Draining(
             instance.status,
-            _number(instance.config.get(fleet.GATE_KEY)),
-            _number(instance.config.get(fleet.DEADLINE_KEY)),
+            fleet.moment_of(instance, fleet.GATE_KEY),
+            fleet.moment_of(instance, fleet.DEADLINE_KEY),
             traffic.in_flight(said, where) if self._proxies else 0,
             True in health,
             loaded_at=max(loaded, default=None),
@@ -393,10 +423,18 @@ class Actor:
             why = _overdue(unclosed, requests)
             self.failures.append(Failure(slot, "drain_timeout", f"{why}; it was stopped all the same (drain policy force)"))
 
-    def _note_kept(self, slot: int, unclosed: str) -> None:
-        """Said once, however often a run looks at the slot."""
+    def _note_kept(self, wanted: Plan, slot: int, instance: Instance, unclosed: str) -> None:
+        """Said once, however often a run looks at the slot, and counted once, however many runs do.
+
+        It is the deadline that is noted: a later drain of the slot has another one, and is told of its own.
+        """
+        deadline = instance.config.get(fleet.DEADLINE_KEY) or "unknown"
+        again = instance.config.get(fleet.KEPT_KEY) == deadline
         if slot not in self.kept:
-            self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it is left draining (drain policy keep)"))
+            reason = f"{_overdue(unclosed)}; it is left draining (drain policy keep)"
+            self.failures.append(Failure(slot, "drain_timeout", reason, again))
+            if not again:
+                wanted.act("note", instance.name, fleet.KEPT_KEY, value=deadline)
         self.kept.add(slot)
 
     def _plan_close(self, wanted: Plan, slots: t.Sequence[int]) -> None:
@@ -414,16 +452,39 @@ class Actor:
         _plan_keys(wanted, name, {fleet.GATE_KEY: None})
         if unclosed in ("", IGNORED):
             wanted.act("open-gate", name, "requests outlived the deadline: it takes requests again")
-        _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None})
+        _plan_keys(wanted, name, {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None, fleet.KEPT_KEY: None})
         self.failures.append(Failure(slot, "drain_timeout", f"{_overdue(unclosed)}; it was put back (drain policy abort)"))
 
-    def _plan_finish(self, wanted: Plan, slot: int, instance: Instance, observed: Observed) -> None:
+    def _plan_finish(self, wanted: Plan, slot: int, instance: Instance, observed: Observed) -> bool:
+        """Plan the end of a drain; returns whether there is one. Where that is refused nothing is planned, and this slot has failed.
+
+        In a cluster of LXD's, an instance whose member is gone is in a state from which there is no way to stop it.
+        """
+        try:
+            wanted.extend(self._end_of(slot, instance, observed))
+        except ScalingError as error:
+            self.failures.append(Failure(slot, "stop", str(error)))
+            return False
+        return True
+
+    def _can_end(self, slot: int, instance: Instance, observed: Observed) -> bool:
+        try:
+            self._end_of(slot, instance, observed)
+        except ScalingError:
+            return False
+        return True
+
+    def _end_of(self, slot: int, instance: Instance, observed: Observed) -> Plan:
+        """What brings a drained slot where it is to go.
+
+        :raises ScalingError: there is no way
+        """
         then = instance.config.get(fleet.THEN_KEY) or self._how.keeps
         look = fleet.Look(observed, now=self._now())
         if then != "start":
             spec = dataclasses.replace(self._how.spec, failure=REPLACED)
-            wanted.extend(fleet.plan_fleet(spec, [slot], look, _ENDS.get(then, "stopped")))
-            return
+            return fleet.plan_fleet(spec, [slot], look, _ENDS.get(then, "stopped"))
+        wanted = Plan()
         if instance.status == "Running":
             wanted.act("stop", instance.name)
         # It stays marked as draining until it is healthy again: whoever finds it half-way renews it once more.
@@ -432,6 +493,7 @@ class Actor:
         begun = fleet.plan_fleet(self._how.spec, [slot], fleet.Look(stopped, now=self._now()), "started")
         begun.actions[:] = [_without_marks(action) for action in begun.actions]
         wanted.extend(begun)
+        return wanted
 
     def _finish_restarts(self, slots: t.Sequence[int]) -> None:
         self.renewed |= {*slots}
@@ -442,7 +504,8 @@ class Actor:
             if slot in unready:
                 self._set_aside(slot)
             else:
-                marks = {fleet.STATE_KEY: "active", fleet.DEADLINE_KEY: None, fleet.THEN_KEY: None, fleet.FAILURE_KEY: None}
+                over = dict.fromkeys((fleet.DEADLINE_KEY, fleet.THEN_KEY, fleet.KEPT_KEY, fleet.FAILURE_KEY))
+                marks = {fleet.STATE_KEY: "active", **over}
                 _plan_keys(wanted, instance_name(fleet.COMPONENT, slot), marks)
         self._run(wanted, "start")
 
@@ -477,13 +540,13 @@ class Actor:
             parallel=self._how.parallel,
             clock=self._clock,
         )
-        runner = Runner(self._lxd, options, {**gate_verbs(self._lxd), "stamp": self._stamp})
+        runner = Runner(self._lxd, options, {**gate_verbs(self._lxd), "stamp": self._stamp, "note": self._note})
         try:
             runner.run(wanted)
             failed: dict[str, str] = {}
         except ScalingError as error:
             failed = dict(error.details["failed_instances"])
-        self.did += [str(action) for action in wanted.actions if action.target not in failed and action.verb != "stamp"]
+        self.did += [str(action) for action in wanted.actions if action.target not in failed and action.verb not in _SILENT]
         for warning in runner.warnings:
             self._warn(warning)
         slots = [int(name.rpartition("-")[2]) for name in sorted(failed)]
@@ -493,6 +556,10 @@ class Actor:
     def _stamp(self, action: Action) -> None:
         """Note when the gate was closed: from then on the load balancers need some time to notice."""
         edit(self._lxd, f"instances/{action.target}", lambda _keys: {fleet.GATE_KEY: f"{self._now():.3f}"})
+
+    def _note(self, action: Action) -> None:
+        """Note on the instance what a later run has to know."""
+        edit(self._lxd, f"instances/{action.target}", lambda _keys: {action.note: action.detail["value"]})
 
     def _address(self, slot: int) -> str:
         return f"{address(self._how.spec.subnet, fleet.COMPONENT, slot)}:{self._how.spec.port}"
@@ -508,6 +575,8 @@ IGNORED = "it answers as healthy all the same"
 REPLACED = "its health checks failed for longer than its patience, and another instance took its place"
 #: what becomes of a drained slot → the state that it is brought into
 _ENDS: t.Mapping[str, str] = {"warm": "stopped", "delete": "absent", "failed": "failed"}
+#: actions that change nothing a person would ask about
+_SILENT = ("stamp", "note")
 _MARKS = (fleet.STATE_KEY, fleet.DEADLINE_KEY, fleet.THEN_KEY, fleet.FAILURE_KEY)
 
 
@@ -526,7 +595,3 @@ def _without_marks(action: Action) -> Action:
         return action
     config = {key: value for key, value in action.detail["config"].items() if key not in _MARKS}
     return dataclasses.replace(action, detail={**action.detail, "config": config}, note="settings of the slot")
-
-
-def _number(text: str | None) -> float | None:
-    return float(text) if text else None

@@ -134,7 +134,24 @@ def acquire(
     :raises Held: somebody else holds it; ``lock`` in the details says who, for what, since when and until when
     :raises Refused: what is there is no lock of ours
     """
-    edited = store.edit(lxd, path, lambda keys: _take(keys, wanted, now, path, gone), write=write)
+    return _written(lxd, path, wanted, now, lambda keys: _take(keys, wanted, now, path, gone), write=write)
+
+
+def renew(lxd: store.Connection, path: str, wanted: Lock, now: float) -> Taken:
+    """Extend one's own lock. One that is gone is not taken anew: somebody else may have been at work meanwhile.
+
+    :raises Held: somebody else holds it by now
+    :raises Refused: nobody does, or what is there is no lock of ours
+    """
+
+    def extended(keys: store.Keys) -> dict[str, str | None]:
+        return _text(wanted, _own(keys, wanted.holder, now, path).since)
+
+    return _written(lxd, path, wanted, now, extended)
+
+
+def _written(lxd: store.Connection, path: str, wanted: Lock, now: float, change: store.Edit, *, write: bool = True) -> Taken:
+    edited = store.edit(lxd, path, change, write=write)
     before = found(edited.before)
     keys = store.read(lxd, path) if write else edited.after
     after = found(keys)
@@ -196,7 +213,8 @@ def record(
     :param more: further keys of the object to write with it; None removes one
     :param holder: who records; None where no lock is used
     :raises InvalidInput: ``data`` is no state of this version
-    :raises Refused: somebody else than ``holder`` holds the lock
+    :raises Held: somebody else than ``holder`` holds the lock, or let it expire
+    :raises Refused: nobody holds it: ``holder`` has lost it, and whoever had it since may have recorded what is newer
     """
     state, note = from_dict(dict(data))
     if note:
@@ -228,7 +246,25 @@ def _take(keys: store.Keys, wanted: Lock, now: float, path: str, gone: t.Callabl
     if there is not None and there.holder != wanted.holder and not there.stale(now) and not gone(there.holder):
         raise _held(there, now, path)
     since = there.since if there is not None and there.holder == wanted.holder else now
+    return _text(wanted, since)
+
+
+def _text(wanted: Lock, since: float | None) -> dict[str, str | None]:
     return {LOCK_KEY: json.dumps(dataclasses.replace(wanted, since=since).as_dict(), sort_keys=True)}
+
+
+def _own(keys: store.Keys, holder: str, now: float, path: str) -> Lock:
+    """The holder's own lock. One that has expired is still its own, as long as nobody has taken it over."""
+    there = found(keys)
+    if there is None:
+        raise Refused(
+            f"{holder} does not hold the lock of {path}, nor does anybody else. It was given back or removed, and another run may have "
+            "been at work since, so nothing was written. Run it again, with a longer ttl if a run is held up for so long "
+            "(autoscaler_lock_ttl in the playbooks)."
+        )
+    if there.holder != holder:
+        raise _held(there, now, path)
+    return there
 
 
 def _give_back(keys: store.Keys, holder: str, now: float, path: str) -> dict[str, str | None]:
@@ -243,9 +279,8 @@ def _give_back(keys: store.Keys, holder: str, now: float, path: str) -> dict[str
 
 
 def _kept(keys: store.Keys, state: State, holder: str | None, now: float, path: str) -> dict[str, str | None]:
-    there = found(keys) if holder is not None else None
-    if there is not None and there.holder != holder and not there.stale(now):
-        raise _held(there, now, path)
+    if holder is not None:
+        _own(keys, holder, now, path)
     set_by_hand = from_json(keys.get(STATE_KEY))[0].controls
     return {STATE_KEY: text_of(dataclasses.replace(state, controls=set_by_hand))}
 

@@ -30,10 +30,10 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import FATAL, UP, Actor, Failure, How, frozen
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.inputs import LoadedSettings
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import Job, Ports
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, Held
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.renewal import Lent, Renewal
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.rules import RENEW
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State, from_json, remember
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.tick import Tick, look, tick
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.view import View
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.words import slots_words
@@ -125,7 +125,7 @@ class Run:
         except Exception as error:
             # Also a mistake of our own is told as what it is, and keeps nobody else away.
             self._ended_by(error)
-            self._unlock_after_failure()
+            self._end_after_failure()
             self._publish()
             raise
         self._publish()
@@ -159,10 +159,12 @@ class Run:
         return taken.keys
 
     def _take_lock(self) -> lock.Taken:
-        wanted = lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
-        taken = lock.acquire(self._lxd, self._path, wanted, self._ports.now())
+        taken = lock.acquire(self._lxd, self._path, self._wanted_lock(), self._ports.now())
         self._renewed = self._ports.clock.now()
         return taken
+
+    def _wanted_lock(self) -> lock.Lock:
+        return lock.Lock(self._job.holder, self._job.purpose, lock.expiry(self._ports.now(), self._job.ttl))
 
     def _work(self, keys: store.Keys) -> None:
         self._settings = settings = self._job.settings(keys.get(lock.SETTINGS_KEY))
@@ -181,16 +183,28 @@ class Run:
             self._foreseen = self._would_act(decided.decision, seen, actor, settings)
             return
         self._act(decided, seen, actor, settings)
+        self._record_all(decided, actor, settings)
+
+    def _record_all(self, decided: Tick, actor: Actor, settings: LoadedSettings) -> None:
+        """Keep what was learned and give the lock back, in one write."""
         history = past.stuck(decided.state.history, actor.stuck, self._ports.now())
         # Since when a slot is unhealthy says nothing about what was started in it just now, which has its own patience.
         history = dataclasses.replace(history, unhealthy={slot: at for slot, at in history.unhealthy.items() if slot not in actor.renewed})
         self._tick = decided = dataclasses.replace(decided, state=dataclasses.replace(decided.state, history=history))
-        # What was learned is kept and the lock given back, in one write.
         self._record(decided.state, settings, **{lock.LOCK_KEY: None})
 
-    def _unlock_after_failure(self) -> None:
+    def _end_after_failure(self) -> None:
+        """Keep what was learned all the same, or no tick would ever know a rate while a step fails in each, and give the lock back.
+
+        A step that was decided is pending in it: what came of it, the next tick asks LXD.
+        """
         if self._check:
             return
+        try:
+            if self._tick is not None and self._actor is not None and self._settings is not None:
+                self._record_all(self._tick, self._actor, self._settings)
+        except Exception as error:  # Why the run ended is told already; whatever is wrong here must not keep the lock.
+            self._said.append(f"What was learned could not be recorded: {error}")
         try:
             lock.release(self._lxd, self._path, self._job.holder, self._ports.now())
         except ScalingError as error:
@@ -235,6 +249,11 @@ class Run:
             decision = by_hand.decide(self._job, seen.observed, settings.values, View(facts, policy, settled.history))
             return Tick(decision, controller.remembered(settled, decision), notes, facts, policy)
         done = tick(*known, options=options, readings=readings, force=self._job.force)
+        silent = traffic.silent(seen.traffic)
+        if silent and done.decision.drain:
+            held = _without_drain(done.decision, silent)
+            _policy, _facts, sample, settled, _notes = look(*known, options=options, readings=readings)
+            done = dataclasses.replace(done, decision=held, state=remember(settled, sample, held))
         if settings.broken:
             return dataclasses.replace(done, decision=dataclasses.replace(done.decision, alert=True))
         return done
@@ -251,8 +270,7 @@ class Run:
         if self._steps(decision) or self._due(seen):
             self._record(decided.state, settings)
         actor.repair(seen.observed)
-        if decision.drain or self._job.restart or self._job.refresh:
-            _require_proxies(seen)
+        self._require_proxies(decision, seen)
         if decision.start:
             actor.start(decision.start, seen.observed)
         for then, slots in self._leaving(decision).items():
@@ -273,7 +291,11 @@ class Run:
             actor.keep_warm(seen.observed, self._job.warm, 1)
 
     def _would_act(self, decision: Decision, seen: Seen, actor: Actor, settings: LoadedSettings) -> bool:
-        """Whether :meth:`_act` would change anything: it goes through the same questions and takes no step."""
+        """Whether :meth:`_act` would change anything: it goes through the same questions and takes no step.
+
+        :raises Unreachable: as there
+        """
+        self._require_proxies(decision, seen)
         begun = actor.half_done(seen.observed) or actor.would_advance(seen.observed, seen.traffic, waits=self._job.wait)
         if self._steps(decision) or begun:
             return True
@@ -281,7 +303,7 @@ class Run:
             to_roll = refresh.move(seen.observed, self._job.how.spec)
             return to_roll is not None and to_roll.new is not None
         if self._may_heal(decision, seen):
-            return not traffic.silent(seen.traffic)
+            return True
         warm = fleet.warm_work(seen.observed, self._job.how.spec, self._job.warm)
         return self._warm(decision, seen, settings) and bool(warm.create or warm.renew)
 
@@ -299,8 +321,21 @@ class Run:
         return fleet.slots(observed, self._job.how.spec.max_slots)[state]
 
     def _may_heal(self, decision: Decision, seen: Seen) -> bool:
-        """Whether slots are renewed after a failover in this run: only one at a time is taken out, for whatever reason."""
-        return bool(self._due(seen)) and not decision.drain and not self._slots(seen.observed, "draining")
+        """Whether slots are renewed after a failover in this run: only one at a time is taken out, for whatever reason.
+
+        Nor while a load balancer is silent, as :meth:`_plan_healing` says.
+        """
+        busy = decision.drain or self._slots(seen.observed, "draining") or traffic.silent(seen.traffic)
+        return bool(self._due(seen)) and not busy
+
+    def _require_proxies(self, decision: Decision, seen: Seen) -> None:
+        """A drain is seen through by the load balancers; where one does not answer, none is begun. In a tick none is then decided.
+
+        :raises Unreachable: a person asked for one
+        """
+        silent = traffic.silent(seen.traffic)
+        if silent and (decision.drain or self._job.restart or self._job.refresh):
+            raise Unreachable(f"Nothing was drained, because a load balancer does not answer: {' '.join(silent)}")
 
     def _warm(self, decision: Decision, seen: Seen, settings: LoadedSettings) -> bool:
         """Whether one warm slot is made or renewed: in idle time, so that the next tick is not kept waiting. Not while scaling is off."""
@@ -315,7 +350,9 @@ class Run:
         self._healing, words = failover.plan(before, seen.primary, up)
         still = sorted({*self._healing.slots} & {*frozen(seen.observed)})
         waits = f"Not renewed after the failover while it is frozen (lxc pause): {slots_words(still)}." if still else ""
-        self._said += [text for text in (note, words, waits) if text]
+        silent = traffic.silent(seen.traffic) if self._due(seen) else []
+        unseen = f"Not renewed after the failover while a load balancer does not answer: {slots_words(self._due(seen))}." if silent else ""
+        self._said += [text for text in (note, words, waits, unseen) if text]
 
     def _heal(self, actor: Actor, seen: Seen, state: State, settings: LoadedSettings) -> None:
         """Renew the slots that have served since before the database failed over, the first one alone: it migrates the database.
@@ -333,7 +370,6 @@ class Run:
             tried.append(slot)
             return True
 
-        _require_proxies(seen)
         if not self._renewal(actor, state, settings).run(self._due(seen), begins):
             return
         back = [slot for slot in tried if slot in self._healing.slots]
@@ -391,7 +427,8 @@ class Run:
             with contextlib.suppress(OSError):
                 journal.alive(self._job.textfile, self._ports.now())
         if self._ports.clock.now() - self._renewed >= self._job.ttl / 3:
-            self._take_lock()
+            lock.renew(self._lxd, self._path, self._wanted_lock(), self._ports.now())
+            self._renewed = self._ports.clock.now()
 
     # --- record and tell -------------------------------------------------------------------------------------------
 
@@ -410,7 +447,7 @@ class Run:
 
     def _line(self) -> dict[str, t.Any]:
         """The line of the decision log; ``controls`` is what was in force, of run time and the inventory, where it came to be known."""
-        errors = self._errors + collections.Counter(one.kind for one in self._failures)
+        errors = self._errors + collections.Counter(one.kind for one in self._failures if not one.again)
         decided = self._tick.decision.as_dict() if self._tick is not None else {"time": self._ports.now(), "action": "hold", "alert": True}
         controls: dict[str, t.Any] = {}
         if self._tick is not None and self._tick.policy is not None:
@@ -499,11 +536,18 @@ class Run:
         return result
 
 
-def _require_proxies(seen: Seen) -> None:
-    """A drain is seen through by the load balancers; where one does not answer, none is begun."""
-    silent = traffic.silent(seen.traffic)
-    if silent:
-        raise Unreachable(f"Nothing was drained, because a load balancer does not answer: {' '.join(silent)}")
+def _without_drain(decision: Decision, silent: t.Sequence[str]) -> Decision:
+    """The decision of a tick without its drain, which nobody could see through while a load balancer is silent."""
+    why = f"a load balancer does not answer, so nothing is drained: {' '.join(silent)}"
+    return dataclasses.replace(
+        decision,
+        action="hold",
+        desired=decision.current,
+        drain=(),
+        reason=f"{decision.reason} Held back: {why}",
+        guards=(*decision.guards, Held("silent", why)),
+        seen=dataclasses.replace(decision.seen, healed=False),
+    )
 
 
 def _with_settings(how: How, values: t.Mapping[str, t.Any], project: store.Keys) -> How:

@@ -13,6 +13,7 @@ import concurrent.futures
 import dataclasses
 import datetime
 import ipaddress
+import math
 import re
 import time
 import typing as t
@@ -56,6 +57,8 @@ FAILURE_KEY = "user.gb.failure"
 PROTECTED_KEY = "user.gb.protected"
 #: when the gate of a draining slot was closed, in epoch seconds
 GATE_KEY = "user.gb.gate-closed"
+#: the deadline of a drain that is kept beyond it, once that was told
+KEPT_KEY = "user.gb.drain-kept"
 #: the slot whose place an instance takes while the fleet is rolled onto another image
 REPLACES_KEY = "user.gb.replaces"
 #: what becomes of a draining slot when it is idle: one of THENS
@@ -332,7 +335,7 @@ def _marks(spec: FleetSpec, instance: Instance | None, state: str, now: float) -
         known = instance.config if instance is not None and drains else {}
         deadline = known.get(DEADLINE_KEY) or str(int(now + spec.drain_timeout))
         return {STATE_KEY: "draining", DEADLINE_KEY: deadline, THEN_KEY: known.get(THEN_KEY) or spec.drain_then}
-    over: dict[str, str | None] = {DEADLINE_KEY: None, GATE_KEY: None, THEN_KEY: None}
+    over: dict[str, str | None] = {DEADLINE_KEY: None, GATE_KEY: None, THEN_KEY: None, KEPT_KEY: None}
     if state == "started":
         return {STATE_KEY: "active", FAILURE_KEY: None, REPLACES_KEY: spec.replaces or None, **over}
     if state in ("stopped", "warm"):
@@ -391,7 +394,6 @@ def _fleet(observed: t.Mapping[str, Instance], metrics: t.Mapping[str, t.Mapping
 
 def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet: str) -> dict[str, t.Any]:
     running = instance.status == "Running"
-    deadline = instance.config.get(DEADLINE_KEY, "")
     total, available = metrics.get("MemTotal"), metrics.get("MemAvailable")
     used = int(total - available) if running and total is not None and available is not None else None
     cpus = int(metrics["cpus"]) if "cpus" in metrics else None
@@ -403,9 +405,9 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
         "marked": instance.config.get(STATE_KEY) or None,
         "address": instance.devices.get("eth0", {}).get("ipv4.address") or address(subnet, COMPONENT, slot),
         "image": instance.config.get(IMAGE_KEY, ""),
-        "drain_deadline": float(deadline) if deadline else None,
+        "drain_deadline": moment_of(instance, DEADLINE_KEY),
         "drain_then": instance.config.get(THEN_KEY) or None,
-        "gate_closed_at": float(instance.config[GATE_KEY]) if instance.config.get(GATE_KEY) else None,
+        "gate_closed_at": moment_of(instance, GATE_KEY),
         "failure": instance.config.get(FAILURE_KEY) or None,
         "protected": protected(instance),
         "cpu_usage_ns": (instance.state.get("cpu") or {}).get("usage") if running else None,
@@ -419,6 +421,15 @@ def _facts(slot: int, instance: Instance, metrics: t.Mapping[str, float], subnet
 def started_at(instance: Instance) -> float | None:
     """When an instance that runs was started, in epoch seconds; None where it does not run, or LXD does not say."""
     return _epoch(instance.last_used_at) if instance.status == "Running" else None
+
+
+def moment_of(instance: Instance, key: str) -> float | None:
+    """The moment that a key of an instance holds, in epoch seconds; None where there is none, or what a person wrote there is none."""
+    try:
+        found = float(instance.config.get(key) or "nan")
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _metrics(lxd: Lxd) -> dict[str, dict[str, float]]:

@@ -227,7 +227,6 @@ def _with_comma(line: str) -> str:
 
 def _kind(value: t.Any) -> str:
     """What stands for a value under a key that is not ours: it may be a secret."""
-<<<<<<< ours
     words: tuple[tuple[str, tuple[type, ...]], ...] = (
         ("true or false", (bool,)),
         ("text", (str,)),
@@ -236,16 +235,6 @@ def _kind(value: t.Any) -> str:
         ("a mapping", (dict,)),
     )
     return f"({next((kind for kind, types in words if isinstance(value, types)), 'another type')})"
-=======
-    words: dict[str, t.Any] = {
-        "true or false": bool,
-        "text": str,
-        "a number": (int, float),
-        "a list": (list, tuple),
-        "a mapping": t.Mapping,
-    }
-    return f"({next((word for word, types in words.items() if isinstance(value, types)), 'another type')})"
->>>>>>> theirs
 
 
 def _text(value: t.Any) -> str | None:

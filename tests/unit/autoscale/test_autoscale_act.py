@@ -48,7 +48,11 @@ BUSY = Draining("Running", NOW - 10, NOW + 20, 2, False)
         ({"in_flight": None}, "wait"),
         ({"in_flight": None, "deadline": NOW}, "finish"),
         ({"deadline": NOW}, "finish"),
-        ({"deadline": None}, "finish"),
+        # One whose deadline nobody knows has as long as any other, from when its gate was closed.
+        ({"deadline": None}, "wait"),
+        ({"deadline": None, "in_flight": 0}, "finish"),
+        ({"deadline": None, "gate_closed_at": NOW - 30}, "finish"),
+        ({"deadline": None, "gate_closed_at": NOW - 30, "loaded_at": NOW - 4}, "finish"),
         # The clock was set back: closed in the future, or a deadline farther off than a drain is long.
         ({"gate_closed_at": NOW + 50}, "close"),
         ({"gate_closed_at": NOW - 31, "deadline": NOW + 9000}, "finish"),

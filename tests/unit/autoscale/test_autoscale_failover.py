@@ -349,3 +349,16 @@ def test_a_record_that_cannot_be_read_renews_nobody(text: str) -> None:
     healing, note = from_text(text)
     assert plan(healing, AFTER, [1])[0] == Healing(AFTER)
     assert "noted afresh" in note
+
+
+def test_while_a_load_balancer_is_silent_nobody_is_renewed_and_the_tick_goes_on() -> None:
+    world = site(1, 2)
+    world.primary, world.silent = AFTER, {"proxy-1"}
+    for check in (True, False):
+        done = go(world, check=check)
+        assert "Not renewed after the failover while a load balancer does not answer: slot 1, 2." in done["notes"]
+        assert done["changed"] is False
+    assert renewed(world) == [] and known(world) == {"primary": AFTER, "slots": [1, 2]}
+    world.silent = set()
+    go(world)
+    assert renewed(world) == ["botserver-1", "botserver-2"]

@@ -143,10 +143,12 @@ def test_a_ttl_that_is_none(ttl: t.Any) -> None:
         lock.expiry(NOW, ttl)
 
 
+#: one's own, which nobody has taken over yet
+EXPIRED = dataclasses.replace(MINE, expires=NOW - 5)
 REMEMBERED = State(history=History(last_out=NOW)).as_dict()
 
 
-@pytest.mark.parametrize(("there", "holder"), [(None, None), (MINE, MINE.holder), (STALE, MINE.holder), (THEIRS, None)])
+@pytest.mark.parametrize(("there", "holder"), [(None, None), (MINE, MINE.holder), (EXPIRED, MINE.holder), (THEIRS, None)])
 def test_the_state_is_recorded_once(there: Lock | None, holder: str | None) -> None:
     lxd = held(there)
     before, after, changed = lock.record(lxd, PATH, REMEMBERED, holder, NOW)
@@ -156,11 +158,34 @@ def test_the_state_is_recorded_once(there: Lock | None, holder: str | None) -> N
     assert lxd.writes == 1
 
 
-def test_a_run_that_lost_its_lock_records_nothing() -> None:
-    lxd = held(THEIRS)
-    with pytest.raises(Refused):
-        lock.record(lxd, PATH, REMEMBERED, MINE.holder, NOW)
-    assert STATE_KEY not in lxd.config
+LOST = [(THEIRS, "is held by ops/2"), (STALE, "is held by control-1/0"), (None, "control-1/1 does not hold the lock of")]
+
+
+@pytest.mark.parametrize(("there", "words"), LOST, ids=["held", "expired again", "given back"])
+def test_a_run_that_lost_its_lock_records_nothing(there: Lock | None, words: str) -> None:
+    """Whoever had it since has perhaps ended already, and what it recorded is the newer."""
+    lxd = held(there)
+    lxd.config[STATE_KEY] = json.dumps(REMEMBERED)
+    for write in (True, False):
+        with pytest.raises(Refused, match=words):
+            lock.record(lxd, PATH, State().as_dict(), MINE.holder, NOW, write=write, more={"user.gb.settings": "old"})
+    assert json.loads(lxd.config[STATE_KEY]) == REMEMBERED and lxd.writes == 0
+
+
+@pytest.mark.parametrize(("there", "words"), LOST, ids=["held", "expired again", "given back"])
+def test_a_lock_that_was_lost_is_not_taken_anew_in_the_middle_of_a_run(there: Lock | None, words: str) -> None:
+    lxd = held(there)
+    with pytest.raises(Refused, match=words):
+        lock.renew(lxd, PATH, MINE, NOW)
+    assert (holder_of(lxd), lxd.writes) == (there, 0)
+
+
+@pytest.mark.parametrize("there", [MINE, EXPIRED], ids=["in time", "expired and not taken over"])
+def test_ones_own_lock_is_renewed(there: Lock) -> None:
+    lxd, wanted = held(there), dataclasses.replace(MINE, expires=NOW + 300)
+    assert lock.renew(lxd, PATH, wanted, NOW + 40).taken_over is None
+    after = holder_of(lxd)
+    assert (after, after.since if after else None) == (wanted, NOW)
 
 
 def test_recording_survives_conflicts() -> None:
@@ -188,8 +213,14 @@ def change(lxd: FakeLxd, *, write: bool = True, **options: t.Any) -> dict[str, t
     return controller.change(lxd, {**OPTIONS, "pause": "both", "pin": None, **options}, NOW, write=write)
 
 
-@pytest.mark.parametrize("before", [None, STALE, MINE], ids=["free", "stale", "own"])
-@pytest.mark.parametrize("options", [{}, {"state": "recorded", "record": REMEMBERED}], ids=["locked", "recorded"])
+RECORDED = {"state": "recorded", "record": REMEMBERED}
+
+
+@pytest.mark.parametrize(
+    ("before", "options"),
+    [(None, {}), (STALE, {}), (MINE, {}), (MINE, RECORDED), (None, {**RECORDED, "holder": None}), (THEIRS, {**RECORDED, "holder": None})],
+    ids=["free", "stale", "own", "recorded", "recorded without a lock", "recorded whoever holds it"],
+)
 def test_check_mode_says_what_the_run_does_and_writes_nothing(before: Lock | None, options: dict[str, t.Any]) -> None:
     checked, real = held(before), held(before)
     assert change(checked, write=False, **options) == change(real, **options)

@@ -17,12 +17,13 @@ import typing as t
 import pytest
 from fleet_world import START, World, job, ports
 
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.act import Actor
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.job import settings_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.lock import Held, text_of
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import History, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.run import Run, run
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.state import State
-from ansible_collections.generalbots.scaling.plugins.module_utils.errors import InvalidInput, Refused, ScalingError, Unreachable
+from ansible_collections.generalbots.scaling.plugins.module_utils.errors import ApiError, InvalidInput, Refused, ScalingError, Unreachable
 from ansible_collections.generalbots.scaling.plugins.module_utils.prometheus import samples
 from ansible_collections.generalbots.scaling.plugins.module_utils.wait import Clock
 
@@ -695,8 +696,9 @@ def test_a_run_waits_for_another_one_to_end() -> None:
 
     def sleep(seconds: float) -> None:
         world.sleep(seconds)
-        if world.time >= ends:
-            world.objects["profiles/gb-autoscale"]["config"].pop("user.gb.lock", None)
+        keys = world.objects["profiles/gb-autoscale"]["config"]
+        if world.time >= ends and "ops/7" in keys.get("user.gb.lock", ""):
+            del keys["user.gb.lock"]
 
     patient = dataclasses.replace(ports(world), clock=Clock(lambda: world.time, sleep))
     result = run(world, job(world, count=2, lock_wait=60), ports=patient)  # type: ignore[arg-type]
@@ -1070,3 +1072,280 @@ def test_the_log_is_put_away_when_it_is_large(tmp_path: pathlib.Path) -> None:
         go(world, decision_log=str(log), decision_log_bytes=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["decisions.jsonl", *(f"decisions.jsonl.{n}" for n in range(1, 5))]
     assert len(log.read_text(encoding="utf-8").splitlines()) == 1
+
+
+#: a drain that is over
+OVER = {"user.gb.drain-deadline": f"{START - 100:.0f}", "user.gb.gate-closed": f"{START - 120:.0f}"}
+
+
+@pytest.mark.parametrize("then", ["warm", "failed", "start", "delete"])
+def test_a_draining_slot_whose_cluster_member_is_gone_fails_alone_and_the_tick_goes_on(then: str) -> None:
+    world = World()
+    world.fleet(2, state="draining", status="Error", **OVER, **{"user.gb.drain-then": then})
+    world.refuse = {f"{verb} botserver-2": "the cluster member is offline" for verb in ("start", "stop")}
+    for _tick in range(2):
+        moment = world.time
+        with pytest.raises(ScalingError, match="Slot 2 could not be taken in: ") as caught:
+            go(world)
+        assert list(caught.value.details["failed"]) == ["2"] and "user.gb.lock" not in world.config()
+        assert world.remembered()["sample"]["time"] == moment
+        world.sleep(30)
+    assert world.slots() == {"active Running": [1], "draining Error": [2]}
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_nor_does_it_keep_a_person_from_another_size(wait: bool) -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="draining", status="Error", **OVER)
+    assert go(world, check=True, count=1, wait=wait)["changed"] is False
+    with pytest.raises(ScalingError, match="Slot 2 could not be taken in: botserver-2 is in state Error"):
+        go(world, count=2, wait=wait)
+    assert world.slots() == {"active Running": [1, 3], "draining Error": [2]} and world.time - START < 5
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["recorded", "the lock is lost"])
+def test_what_was_learned_is_kept_when_a_step_breaks_the_run_off(monkeypatch: pytest.MonkeyPatch, held: bool) -> None:
+    world = World()
+    world.fleet(1)
+
+    def broken(*_args: t.Any) -> t.NoReturn:
+        if held:
+            lock_of(world)
+        raise TypeError("no such step")
+
+    monkeypatch.setattr(Actor, "repair", broken)
+    with pytest.raises(TypeError, match="no such step"):
+        go(world)
+    assert ("user.gb.autoscale" in world.config(), "user.gb.lock" in world.config()) == (not held, held)
+    if not held:
+        assert world.remembered()["sample"]["time"] == START
+        # A step that was decided and not taken is pending, and counts as one that failed.
+        with pytest.raises(TypeError):
+            go(world, settings={"scale-min-instances": 2})
+        monkeypatch.undo()
+        go(world)
+        assert (world.remembered()["history"]["last_out"], world.remembered()["failures"]) == (None, {"out": 1})
+
+
+class Busy(World):
+    """The load balancer's command that waits for health ends at once, and with another code than 0."""
+
+    asked = 0
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 1.0) -> tuple[int, str, str]:
+        if instance != "proxy-1" or argv[3] != "wait":
+            return super().execute(instance, argv, timeout=timeout)
+        assert self.asked < 100, "it is asked without a pause"
+        self.asked += 1
+        self.sleep(0.05)
+        return 137, "", "Killed"
+
+
+def test_a_load_balancer_that_cannot_be_asked_is_asked_with_pauses_and_told_once() -> None:
+    world = Busy()
+    world.fleet(1)
+    with pytest.raises(ScalingError, match="Slot 2 did not come up and was set aside") as caught:
+        go(world, settings={"scale-min-instances": 2})
+    assert 120 <= world.time - START < 130 and 50 <= world.asked <= 61
+    [note] = [note for note in caught.value.details["notes"] if note.startswith("The health of ")]
+    assert note.endswith("could not be asked for in proxy-1: Killed.")
+
+
+class Exec(World):
+    """LXD refuses a command in an instance that does not run; ``crash`` are those that stop as soon as slot 2 is started."""
+
+    crash: tuple[str, ...] = ()
+
+    def execute(self, instance: str, argv: t.Sequence[str], *, timeout: float = 1.0) -> tuple[int, str, str]:
+        if self.objects[f"instances/{instance}"]["status"] != "Running":
+            raise ApiError("LXD refused: Instance is not running", status=400, reason="Instance is not running")
+        return super().execute(instance, argv, timeout=timeout)
+
+    def start(self, method: str, path: str, body: t.Any = None, *, etag: str = "") -> str:
+        done = super().start(method, path, body, etag=etag)
+        if (path, body["action"]) == ("instances/botserver-2/state", "start"):
+            for name in self.crash:
+                self.objects[f"instances/{name}"]["status"] = "Stopped"
+        return done
+
+
+@pytest.mark.parametrize(
+    ("proxies", "crash", "why"),
+    [
+        ((), "botserver-2", "it was started and is stopped again: its image does not boot"),
+        (("proxy-1", "proxy-2"), "proxy-2", "it was not healthy within 20 s"),
+        (("proxy-1",), "proxy-1", "it was not healthy within 20 s"),
+    ],
+    ids=["its image does not boot", "one of two load balancers stops", "the only one stops"],
+)
+def test_a_command_that_is_refused_while_instances_start_does_not_break_the_run_off(proxies: tuple[str, ...], crash: str, why: str) -> None:
+    world = Exec(proxies)
+    world.fleet(1)
+    world.crash, world.ill = (crash,), {"botserver-2"}
+    with pytest.raises(ScalingError, match=rf"Slot 2 did not come up and was set aside, stopped\..*{why}"):
+        go(world, settings={"scale-min-instances": 2}, health_timeout=20)
+    assert world.slots() == {"active Running": [1], "failed Stopped": [2]} and world.remembered()["sample"]
+
+
+@pytest.mark.parametrize("proxies", [(), ("proxy-1", "proxy-2")], ids=["no load balancer", "two that are silent"])
+def test_what_nobody_could_ask_is_not_healthy(proxies: tuple[str, ...]) -> None:
+    world = World(proxies)
+    world.fleet(1)
+    world.silent = {*proxies} or {"botserver-2"}
+    with pytest.raises(ScalingError, match=r"Slot 2 did not come up and was set aside.* gave no answer"):
+        go(world, settings={"scale-min-instances": 3}, health_timeout=20)
+    assert 2 in world.slots()["failed Stopped"] and (3 in world.slots()["active Running"]) is not bool(proxies)
+
+
+@pytest.mark.parametrize("then", ["is at work", "has ended"])
+def test_a_run_that_lost_its_lock_leaves_what_its_successor_recorded(then: str) -> None:
+    """It was suspended in a drain for longer than its lock is good for."""
+    world = World()
+    world.fleet(1, 2)
+    world.in_flight = {"botserver-2": 1}
+    newer = text_of(State(failures={"out": 7}))
+
+    def sleep(seconds: float) -> None:
+        world.sleep(seconds)
+        if "botserver-2" in world.closed and world.time < START + 300:
+            world.sleep(400)
+            keys = world.objects["profiles/gb-autoscale"]["config"]
+            keys.update({"user.gb.autoscale": newer, "user.gb.database": "newer", "user.gb.settings": "{}"})
+            del keys["user.gb.lock"]
+            if then == "is at work":
+                lock_of(world)
+
+    slow = dataclasses.replace(ports(world), clock=Clock(lambda: world.time, sleep))
+    with pytest.raises(Refused, match="ops/7" if then == "is at work" else "run-1 does not hold the lock"):
+        run(world, job(world, count=1, wait=True, drain_timeout=1000), ports=slow)  # type: ignore[arg-type]
+    keys = world.config()
+    assert (keys["user.gb.autoscale"], keys["user.gb.database"], keys["user.gb.settings"]) == (newer, "newer", "{}")
+    assert ("ops/7" in keys.get("user.gb.lock", "")) == (then == "is at work")
+
+
+def counted(metrics: pathlib.Path, kind: str) -> float:
+    """How many errors of a kind the metrics count."""
+    found = samples(metrics.read_text(encoding="utf-8"))
+    return sum(value for name, labels, value in found if name.endswith("errors_total") and labels.get("kind") == kind)
+
+
+@pytest.mark.parametrize("wedged", [False, True], ids=["a websocket lives on", "its gate cannot be closed"])
+def test_a_drain_that_is_kept_is_counted_once_over_all_ticks(tmp_path: pathlib.Path, wedged: bool) -> None:
+    metrics, world = tmp_path / "gb.prom", World()
+    world.fleet(1)
+    world.fleet(2, state="draining", **OVER)
+    world.in_flight = {"botserver-1": 0, "botserver-2": 1}
+    world.refuse = {"stop-gate botserver-2": "no answer from systemd"} if wedged else {}
+    world.closed = set() if wedged else {"botserver-2"}
+    if wedged:
+        del world.objects["instances/botserver-2"]["config"]["user.gb.gate-closed"]
+    kept: dict[str, t.Any] = {"drain_policy": "keep", "textfile": str(metrics)}
+    for tick in range(4):
+        # That a gate cannot be closed knows only who has tried.
+        assert go(world, check=True, **kept)["changed"] is wedged
+        done = go(world, **kept)
+        assert done["changed"] is False and any("it is left draining (drain policy keep)" in note for note in done["notes"])
+        assert counted(metrics, "drain_timeout") == 1, tick
+        world.sleep(30)
+    # The next drain of the slot is another one.
+    world.in_flight, world.refuse = {"botserver-1": 0}, {}
+    while world.slots() != {"active Running": [1], "warm Stopped": [2]}:
+        go(world, **kept)
+        world.sleep(5)
+    assert not [key for key in world.config("instances/botserver-2") if "drain" in key]
+    world.objects.pop("instances/botserver-2")
+    world.fleet(2, state="draining", **{**OVER, "user.gb.drain-deadline": f"{START - 90:.0f}", "user.gb.drain-kept": f"{START - 100:.0f}"})
+    world.in_flight, world.closed = {"botserver-1": 0, "botserver-2": 1}, {"botserver-2"}
+    go(world, **kept)
+    assert counted(metrics, "drain_timeout") == 2
+
+
+@pytest.mark.parametrize("ends", ["abort", "started anew"])
+def test_what_was_told_of_a_drain_goes_with_it(ends: str) -> None:
+    world = World()
+    world.fleet(1)
+    world.fleet(2, state="draining", **OVER, **({"user.gb.drain-then": "start"} if ends == "started anew" else {}))
+    world.in_flight, world.closed = {"botserver-1": 0, "botserver-2": 1}, {"botserver-2"}
+    go(world, drain_policy="keep")
+    assert world.config("instances/botserver-2")["user.gb.drain-kept"] == f"{START - 100:.0f}"
+    world.in_flight = {"botserver-1": 0, "botserver-2": int(ends == "abort")}
+    go(world, drain_policy="abort")
+    assert world.slots() == {"active Running": [1, 2]}
+    assert not [key for key in world.config("instances/botserver-2") if "drain" in key]
+
+
+def test_a_person_hears_of_a_drain_that_was_told_before() -> None:
+    world = World()
+    world.fleet(1, 3)
+    world.fleet(2, state="draining", **OVER)
+    world.in_flight, world.closed = {"botserver-1": 0, "botserver-2": 1, "botserver-3": 0}, {"botserver-2"}
+    go(world, drain_policy="keep")
+    said: list[str] = []
+    heard = dataclasses.replace(ports(world), warn=said.append)
+    with pytest.raises(ScalingError, match=r"Slot 3 was not restarted: slot 2 still drains .* Run it again\."):
+        run(world, job(world, restart=[2, 3], drain_policy="keep"), ports=heard)  # type: ignore[arg-type]
+    assert [text.partition(":")[0] for text in said] == ["Slot 2"] and "left draining" in said[0]
+
+
+def test_a_tick_holds_a_drain_back_while_a_load_balancer_is_silent_and_check_mode_says_so(tmp_path: pathlib.Path) -> None:
+    metrics, world = tmp_path / "gb.prom", World(["proxy-1", "proxy-2"])
+    world.fleet(1, 2)
+    go(world, settings=FULL)
+    one: dict[str, t.Any] = {"settings": {"scale-max-instances": 1}}
+    world.silent = {"proxy-2"}
+    for _tick in range(2):
+        world.sleep(30)
+        checked, done = go(world, check=True, **one), go(world, textfile=str(metrics), **one)
+        assert checked["decision"] == done["decision"] and (checked["changed"], done["changed"]) == (False, False)
+        assert (done["decision"]["action"], done["decision"]["drain"], done["decision"]["desired"]) == ("hold", [], 2)
+        assert "a load balancer does not answer, so nothing is drained: proxy-2 gave no answer" in done["decision"]["reason"]
+        assert world.remembered()["pending"] is None and world.remembered()["sample"]["time"] == done["decision"]["time"]
+        assert world.remembered()["decisions"][-1]["action"] == "hold"
+    assert (counted(metrics, "proxy"), counted(metrics, "engine")) == (2, 0)
+    assert world.slots() == {"active Running": [1, 2]} and world.remembered()["failures"] == {}
+    world.silent = set()
+    assert go(world, **one)["decision"]["drain"] == [2]
+
+
+def test_a_renewal_that_is_held_back_is_none_that_did_not_help() -> None:
+    world = World(["proxy-1", "proxy-2"])
+    world.fleet(1, 2)
+    world.ill, world.silent = {"botserver-2"}, {"proxy-2"}
+    assert {"renew"} == {one["rule"] for one in ticks_until_healed(world)[6:]}
+    assert world.slots() == {"active Running": [1, 2]} and world.remembered()["history"]["replaced"] == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("asked", [{"count": 1}, {"restart": [1]}, {"refresh": True}], ids=str)
+def test_what_a_person_asks_for_while_a_load_balancer_is_silent_fails_in_check_mode_as_well(asked: dict[str, t.Any], check: bool) -> None:
+    world = World(["proxy-1", "proxy-2"])
+    world.fleet(1, 2)
+    world.silent = {"proxy-2"}
+    with pytest.raises(Unreachable, match=r"Nothing was drained.*proxy-2 gave no answer"):
+        go(world, check=check, **asked)
+    assert world.slots() == {"active Running": [1, 2]} and not world.closed
+
+
+@pytest.mark.parametrize("key", ["user.gb.drain-deadline", "user.gb.gate-closed"])
+@pytest.mark.parametrize("text", ["soon", "nan", "-inf", "12:30"])
+@pytest.mark.parametrize("policy", ["force", "keep"])
+def test_a_key_that_holds_no_moment_ends_no_run_and_the_drain_has_an_end(key: str, text: str, policy: str) -> None:
+    world = World()
+    world.fleet(1)
+    marks = {"user.gb.drain-deadline": f"{START + 20:.0f}", "user.gb.gate-closed": f"{START - 10:.0f}", "user.gb.drain-then": "warm"}
+    world.fleet(2, state="draining", **{**marks, key: text})
+    world.closed, world.in_flight = {"botserver-2"}, {"botserver-1": 0, "botserver-2": 1}
+    go(world, drain_policy=policy)
+    assert world.slots() == {"active Running": [1], "draining Running": [2]} and not world.remembered()["failures"]
+    world.sleep(20)
+    told = [
+        note
+        for note in go(world, drain_policy=policy)["notes"]
+        if note.startswith("Slot 2: 1 requests outlived" if policy == "force" else "Slot 2: ")
+    ]
+    assert len(told) == 1
+    world.in_flight = {"botserver-1": 0}
+    go(world, drain_policy=policy)
+    assert world.slots() == {"active Running": [1], "warm Stopped": [2]}
+    assert not [one for one in world.config("instances/botserver-2") if "drain" in one or "gate" in one]
