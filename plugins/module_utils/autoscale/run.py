@@ -546,7 +546,7 @@ def _without_drain(decision: Decision, silent: t.Sequence[str]) -> Decision:
         drain=(),
         reason=f"{decision.reason} Held back: {why}",
         guards=(*decision.guards, Held("silent", why)),
-        seen=dataclasses.replace(decision.seen, healed=False),
+        seen=dataclasses.replace(decision.seen, mended=frozenset(), relapsed=0),
     )
 
 
