@@ -151,6 +151,7 @@ options:
   proxy_port_base:
     description:
       - Publish every instance on the host as well, at this port plus its slot. Such a port bypasses the load balancer with all its limits.
+      - Without it, or with another one, what was published before is published no longer.
     type: int
   proxy_listen:
     description: The host's address for O(proxy_port_base).

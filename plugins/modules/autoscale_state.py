@@ -36,7 +36,7 @@ options:
     description:
       - V(locked) takes the lock, or extends one's own.
       - V(unlocked) gives one's own lock back. It fails if somebody else holds it by now.
-      - V(recorded) keeps O(record). With O(holder) given it is refused while somebody else holds the lock.
+      - V(recorded) keeps O(record). With O(holder) given it is refused unless that one holds the lock.
       - V(paused) lets the autoscaler take no step in the direction O(pause), V(resumed) takes that back.
       - V(pinned) lets it keep O(pin) instances, V(unpinned) takes that back. All four are done whoever holds the lock.
     type: str
