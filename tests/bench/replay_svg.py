@@ -80,7 +80,7 @@ def _axes(left: int, right: int, top: float, at: t.Callable[[tuple[float, float]
         x, y = at((left, value))
         yield f'<line class="grid" x1="{x}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
         yield f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{value:g}</text>'
-    apart = max(math.ceil(_nice((right - left) / SIZES)), 1)
+    apart = round(_nice(max((right - left) / SIZES, 1), (1, 2, 5, 10)))
     for size in range(math.ceil(left / apart) * apart, right + 1, apart):
         x, y = at((size, 0))
         yield f'<text x="{x}" y="{y + 16}" text-anchor="middle">{size}</text>'
@@ -98,7 +98,7 @@ def _curve(policy: str, places: t.Sequence[tuple[float, float]], index: int, *, 
     yield f'<text class="{kind}" x="{WIDTH - RIGHT}" y="{TOP + 14 * (index + 1)}" text-anchor="end">{html.escape(policy)}</text>'
 
 
-def _nice(value: float) -> float:
-    """The next number of the form 1, 2, 4, 8 or 10 times a power of ten."""
+def _nice(value: float, factors: t.Sequence[int] = (1, 2, 4, 8, 10)) -> float:
+    """The next number that is one of the factors times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
-    return next(factor * power for factor in (1, 2, 4, 8, 10) if factor * power >= value - 1e-9)
+    return next(factor * power for factor in factors if factor * power >= value - 1e-9)
