@@ -22,7 +22,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
 
 EVIL = """<img src=x onerror=alert(1)>"'&</script><!--\x1b[2J\x07"""
 #: elements that HTML has no end of, and those of our SVG that have none
-ALONE = {"meta", "input", "rect", "path", "th"}
+ALONE = {"meta", "input", "rect", "path", "th", "wbr"}
 
 
 class Page(html.parser.HTMLParser):
