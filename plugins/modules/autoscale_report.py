@@ -132,7 +132,7 @@ mean_instances:
   type: float
   sample: 2.41
 text:
-  description: The report as plain text, at most 100 columns wide.
+  description: The report as plain text, at most 69 columns wide, so that Ansible shows it within 80.
   returned: success
   type: str
 """

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -24,10 +25,11 @@ import time
 import typing as t
 
 import yaml
+from replay_csv import REQUESTS, Trace, read
 from replay_model import Result, Scaler, replay
 from replay_policies import default, hpa, left_out, nomad, ours, script, static
 from replay_svg import drawing
-from replay_traces import SHAPES, UNSEEN, Trace, drawn, made, read, traced
+from replay_traces import SHAPES, UNSEEN, drawn, made, traced
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Facts, History, InstanceFacts, Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.options import policy_of
@@ -86,10 +88,18 @@ def runs_of(options: argparse.Namespace, policy: Policy | None, begin: float = 0
     return list(dict.fromkeys(asked))
 
 
-def measured(counts: Counts, runs: t.Sequence[Run], jobs: int) -> dict[Run, Result]:
-    """Every run's result."""
+def measured(counts: Counts, runs: t.Sequence[Run], jobs: int, name: str = "") -> dict[Run, Result]:
+    """Every run's result. A terminal is told how far those of ``name`` are."""
+    found: dict[Run, Result] = {}
+    told = bool(name) and sys.stderr.isatty()
     with concurrent.futures.ProcessPoolExecutor(max_workers=jobs) as pool:
-        return dict(zip(runs, pool.map(_result, runs, [counts] * len(runs)), strict=True))
+        for run, one in zip(runs, pool.map(_result, runs, [counts] * len(runs)), strict=True):
+            found[run] = one
+            if told:
+                print(f"\r{name}: {len(found)} of {len(runs)} runs", end="", file=sys.stderr, flush=True)
+    if told:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    return found
 
 
 def _result(run: Run, counts: Counts) -> Result:
@@ -126,9 +136,10 @@ class Point:
     reversals: float
 
     @property
-    def below(self) -> bool:
-        """Whether ours is not above HPA's in either."""
-        return self.ours.under_time <= self.under + 1e-9 and self.ours.reversals <= self.reversals + 1e-9
+    def above(self) -> list[str]:
+        """The figures in which ours is above HPA's."""
+        figures = {"too few": (self.ours.under_time, self.under), "reversals": (self.ours.reversals, self.reversals)}
+        return [name for name, (we, they) in figures.items() if we > they + 1e-9]
 
 
 def frontier(results: t.Mapping[Run, Result], start: float) -> list[Point]:
@@ -162,7 +173,7 @@ def frontier_lines(points: t.Sequence[Point]) -> t.Iterator[str]:
     yield f"{'target':>8}{'instances':>11}{'too few: ours':>15}{'HPA there':>11}{'reversals: ours':>17}{'HPA there':>11}"
     for one in points:
         few = f"{one.ours.under_time:15.2f}{one.under:11.2f}"
-        mark = "" if one.below else "   above HPA"
+        mark = f"   above HPA in {' and '.join(one.above)}" if one.above else ""
         yield f"{one.target:7.0f}%{one.ours.instances:11.2f}{few}{one.ours.reversals:17.1f}{one.reversals:11.1f}{mark}"
 
 
@@ -294,28 +305,51 @@ def speed(count: int = 10_000) -> float:
 # --- arguments -----------------------------------------------------------------------------------------------------
 
 
+def _number(words: str, fits: t.Callable[[float], bool], kind: type[float]) -> t.Callable[[str], float]:
+    """The type of an option whose value must be so."""
+
+    def value(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if fits(found := kind(text)) and found < math.inf:
+                return found
+        raise argparse.ArgumentTypeError(f"{text} is not {words}")
+
+    return value
+
+
+above_zero = _number("a number above 0", lambda value: value > 0, float)
+from_zero = _number("a number from 0 on", lambda value: value >= 0, float)
+whole = _number("a whole number above 0", lambda value: value >= 1, int)
+
+
 def arguments_of(arguments: t.Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """The command line; ends the program with what is wrong with it."""
     parser = argparse.ArgumentParser(description="What would the autoscaler have done on this traffic, and what would others?")
     parser.add_argument("trace", nargs="*", type=pathlib.Path, help="CSV files with a header; see docs/autoscaling.md")
     parser.add_argument("--made", action="store_true", help=f"replay made shapes as well: {', '.join(SHAPES)}")
     parser.add_argument("--seed", type=int, default=1, help="of the made shapes")
-    parser.add_argument("--seeds", type=int, help=f"of made shapes only the medians over so many seeds, {', '.join(UNSEEN)} as well")
-    parser.add_argument("--drawn", type=int, help="of so many shapes drawn by chance only at how many of them ours is worse than HPA")
-    parser.add_argument("--column", default="requests", help="the column that counts requests (default: requests)")
-    parser.add_argument("--step", type=float, help="seconds between lines, for files without times")
-    parser.add_argument("--days", type=float, help="only the first so many days of each trace")
-    parser.add_argument("--start", type=float, default=60.0, help="seconds from a decision to the first request served (default: 60)")
-    parser.add_argument("--max", type=int, default=10, help="the largest fleet (default: 10)")
-    parser.add_argument("--capacity", type=float, help="requests per 15 s that one instance can serve (default: by the trace's peak)")
+    many, counted = parser.add_mutually_exclusive_group(), parser.add_mutually_exclusive_group()
+    many.add_argument("--seeds", type=whole, help=f"of made shapes only the medians over so many seeds, {', '.join(UNSEEN)} as well")
+    many.add_argument("--drawn", type=whole, help="of so many shapes drawn by chance only at how many of them ours is worse than HPA")
+    counted.add_argument("--column", help=f"the column that counts requests (default: {REQUESTS})")
+    counted.add_argument("--each-line", action="store_true", help="each line is one request, as in an access log")
+    parser.add_argument("--step", type=above_zero, help="seconds between lines, for files without times")
+    parser.add_argument("--days", type=above_zero, help="only the first so many days of each trace")
+    parser.add_argument("--start", type=from_zero, default=60.0, help="seconds from a decision to the first request served (default: 60)")
+    parser.add_argument("--max", type=whole, default=10, help="the largest fleet (default: 10)")
+    parser.add_argument("--capacity", type=above_zero, help="requests per 15 s that one instance can serve (default: by the trace's peak)")
     parser.add_argument("--config", help="a config.csv, whose policy is replayed beside the defaults as yours")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of gb_autoscale, for yours; VALUE is YAML")
     parser.add_argument("--quick", action="store_true", help="no sweep over targets")
     parser.add_argument("--draw", type=pathlib.Path, help="write the sweep to this SVG file")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")
+    parser.add_argument("--jobs", type=whole, default=os.cpu_count() or 1, help="runs at once")
     given = parser.parse_args(arguments)
     if given.draw and (given.quick or given.seeds or given.drawn):
         parser.error("--draw draws the sweep over targets, which --quick, --seeds and --drawn leave out or do not show: leave one of them.")
+    others = ("trace", "made", "column", "each_line", "step", "config", "option")
+    left = [f"--{name.replace('_', '-')}".replace("--trace", "a trace") for name in others if getattr(given, name)]
+    if left and (given.seeds or given.drawn):
+        parser.error(f"--seeds and --drawn replay shapes of their own at the defaults, without {', '.join(left)}: leave one of them.")
     return given
 
 
@@ -324,16 +358,30 @@ def yours(options: argparse.Namespace) -> Policy | None:
     if not options.config and not options.option:
         return None
     settings = load_file(options.config).values if options.config else {}
-    given = {name: yaml.safe_load(value) for name, _equals, value in (one.partition("=") for one in options.option)}
-    made_of = policy_of(settings, given)
+    made_of = policy_of(settings, dict(map(_option, options.option)))
     return dataclasses.replace(made_of, max=min(made_of.max, options.max), min=min(made_of.min, options.max))
+
+
+def _option(given: str) -> tuple[str, t.Any]:
+    """An --option's name and value."""
+    name, equals, value = given.partition("=")
+    if not equals:
+        raise ValueError(f"--option {given}: there is no = in it; write NAME=VALUE, such as margin=2.")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"--option {given}: what stands behind the = is no YAML: {said}") from error
 
 
 def traces_of(options: argparse.Namespace) -> dict[str, Trace]:
     """The traces to replay, by name."""
     shared = pathlib.Path(os.environ.get("GB_SHARED") or ROOT.parent / "shared")
     files = options.trace or ([] if options.made else sorted((shared / "traces").glob("*.csv")))
-    found = {path.stem: read(path, options.column, options.step) for path in files}
+    found: dict[str, Trace] = {}
+    for path in files:
+        name = str(path) if path.stem in found else path.stem
+        found[name] = read(path, options.column, options.step, each_line=options.each_line)
     if options.made:
         found.update({f"made: {kind}": Trace(made(kind, options.seed)) for kind in SHAPES})
     most = None if options.days is None else max(round(options.days * 5760), 1)
@@ -343,42 +391,58 @@ def traces_of(options: argparse.Namespace) -> dict[str, Trace]:
 def main(arguments: t.Sequence[str] | None = None) -> int:
     """Print the tables; the exit status is 2 if the arguments cannot be used."""
     options = arguments_of(arguments)
-    try:
-        policy, traces = yours(options), traces_of(options)
-    except (OSError, ValueError, ScalingError) as error:
-        print(error, file=sys.stderr)
-        return 2
     if options.seeds or options.drawn:
         for words in over_seeds(options) if options.seeds else on_drawn(options):
             print(words, flush=True)
         return 0
-    if not traces:
-        print("No traces: name CSV files, use --made, or set GB_SHARED to the folder that holds traces/.")
-        return 0
+    try:
+        policy, traces = yours(options), traces_of(options)
+        if not traces:
+            raise ValueError("No traces: name CSV files, use --made, or set GB_SHARED to the folder that holds traces/.")
+        _try(options.draw)
+    except (OSError, ValueError, ScalingError) as error:
+        print(error, file=sys.stderr)
+        return 2
     if policy is not None and left_out(policy):
         print(f"A trace tells of CPU alone, so yours is replayed without {', '.join(left_out(policy))}.")
-    curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for name, trace in traces.items():
-        results = measured(trace.counts, runs_of(options, policy, trace.begin or 0.0), options.jobs)
-        print(f"\n{name} ({len(trace.counts) / 240:.1f} hours, a start takes {options.start:.0f} s)")
-        if policy is not None and policy.schedules and trace.begin is None:
-            print("It has no dates: schedules of yours count as if it began at midnight in UTC, on a Thursday.")
-        print("\n".join([*table(results, options.start), *frontier_lines(frontier(results, options.start))]), flush=True)
-        curves[name] = curves_of(results, options.start)
+    curves = {name: _told(name, trace, options, policy) for name, trace in traces.items()}
     print(f"\ndecide() takes {speed():.0f} ms for 10000 instances")
     if options.draw:
-        options.draw.parent.mkdir(parents=True, exist_ok=True)
         options.draw.write_text(drawing(curves), encoding="utf-8")
         print(f"The sweep is drawn in {options.draw}")
     return 0
 
 
+def _try(draw: pathlib.Path | None) -> None:
+    """Whether the picture can be written, before what it shows takes its time; raises OSError."""
+    if draw is None:
+        return
+    draw.parent.mkdir(parents=True, exist_ok=True)
+    there = draw.exists()
+    draw.open("ab").close()
+    if not there:
+        draw.unlink()
+
+
+def _told(name: str, trace: Trace, options: argparse.Namespace, policy: Policy | None) -> dict[str, list[tuple[float, float]]]:
+    """Print a trace's tables; returns what is drawn of it."""
+    results = measured(trace.counts, runs_of(options, policy, trace.begin or 0.0), options.jobs, name)
+    print(f"\n{name} ({len(trace.counts) / 240:.1f} hours, a start takes {options.start:.0f} s)")
+    for note in trace.notes:
+        print(note)
+    if policy is not None and policy.schedules and trace.begin is None:
+        print("It has no dates: schedules of yours count as if it began at midnight in UTC, on a Thursday.")
+    print("\n".join([*table(results, options.start), *frontier_lines(frontier(results, options.start))]), flush=True)
+    return curves_of(results, options.start)
+
+
 def curves_of(results: t.Mapping[Run, Result], start: float) -> dict[str, list[tuple[float, float]]]:
-    """What is drawn of a trace."""
-    return {
+    """What is drawn of a trace: a line for each policy that is swept, and a point for yours."""
+    found = {
         name: sorted((one.instances, one.under_time) for run, one in results.items() if (run.name, run.start) == (name, start))
-        for name in SWEPT
+        for name in (*SWEPT, "yours")
     }
+    return {name: points for name, points in found.items() if points}
 
 
 if __name__ == "__main__":

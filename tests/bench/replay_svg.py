@@ -13,11 +13,27 @@ import typing as t
 Curves = t.Mapping[str, t.Sequence[tuple[float, float]]]
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 320, 62, 16, 40, 48
-COLOURS = ("#1f6feb", "#d1242f", "#8250df", "#9a6700", "#57606a")
-STYLE = """
-svg { background: #ffffff; color: #1f2328; font: 12px sans-serif; } .grid { stroke: #8c959f; stroke-opacity: .3; }
-text { fill: currentColor; } .title { font-weight: bold; font-size: 14px; }
-@media (prefers-color-scheme: dark) { svg { background: #0d1117; color: #e6edf3; } }
+LIGHT, DARK = "#ffffff", "#0d1117"
+#: of the curves in their order, on the light ground and on the dark one
+COLOURS = (("#1f6feb", "#58a6ff"), ("#d1242f", "#ff7b72"), ("#8250df", "#bc8cff"), ("#9a6700", "#d29922"), ("#57606a", "#9ba5b0"))
+#: sizes that are written below a panel, and characters of a name above it, at most
+SIZES, NAMED = 10, 42
+
+
+def _colours(ground: int) -> str:
+    """The colours of the curves on a ground: their lines, points and names."""
+    return " ".join(
+        f"polyline.c{index} {{ stroke: {pair[ground]}; }} circle.c{index}, text.c{index} {{ fill: {pair[ground]}; }}"
+        for index, pair in enumerate(COLOURS)
+    )
+
+
+STYLE = f"""
+svg {{ background: {LIGHT}; color: #1f2328; font: 12px sans-serif; }} .grid {{ stroke: #8c959f; stroke-opacity: .3; }}
+text {{ fill: currentColor; }} .title {{ font-weight: bold; font-size: 14px; }} polyline {{ fill: none; stroke-width: 2; }}
+{_colours(0)}
+@media (prefers-color-scheme: dark) {{ svg {{ background: {DARK}; color: #e6edf3; }}
+{_colours(1)} }}
 """
 
 
@@ -34,8 +50,8 @@ def drawing(traces: t.Mapping[str, Curves]) -> str:
 
 
 def _panel(name: str, curves: Curves) -> str:
-    # The first two are what is compared; the picture is theirs, and what of others lies outside of it is left out.
-    points = [point for curve in list(curves.values())[:2] for point in curve]
+    # The first two are what is compared; the picture is theirs and that of single points, and what of others lies outside is left out.
+    points = [point for index, curve in enumerate(curves.values()) if index < 2 or len(curve) == 1 for point in curve]
     left, right = (edge(x for x, _y in points) for edge in (min, max))
     left, right = math.floor(left), max(math.ceil(right), math.floor(left) + 1)
     top = _nice(max(y for _x, y in points) or 1.0)
@@ -45,12 +61,17 @@ def _panel(name: str, curves: Curves) -> str:
         y = HEIGHT - BOTTOM - point[1] / top * (HEIGHT - TOP - BOTTOM)
         return round(x, 1), round(y, 1)
 
-    parts = [f'<text class="title" x="{LEFT}" y="20">{html.escape(name)}</text>']
+    parts = [f'<text class="title" x="{LEFT}" y="20"><title>{html.escape(name)}</title>{html.escape(_short(name))}</text>']
     parts += _axes(left, right, top, at)
     for index, (policy, curve) in enumerate(curves.items()):
         inside = [at(point) for point in curve if left <= point[0] <= right and point[1] <= top]
-        parts += _curve(policy, inside, COLOURS[index % len(COLOURS)], index)
+        parts += _curve(policy, inside, index, alone=len(curve) == 1)
     return "".join(parts)
+
+
+def _short(name: str) -> str:
+    """A name that does not run into the next panel; its beginning and its end tell names apart."""
+    return name if len(name) <= NAMED else f"{name[: NAMED // 2]}…{name[-(NAMED // 2 - 1) :]}"
 
 
 def _axes(left: int, right: int, top: float, at: t.Callable[[tuple[float, float]], tuple[float, float]]) -> t.Iterator[str]:
@@ -59,7 +80,8 @@ def _axes(left: int, right: int, top: float, at: t.Callable[[tuple[float, float]
         x, y = at((left, value))
         yield f'<line class="grid" x1="{x}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
         yield f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{value:g}</text>'
-    for size in range(left, right + 1):
+    apart = round(_nice(max((right - left) / SIZES, 1), (1, 2, 5, 10)))
+    for size in range(math.ceil(left / apart) * apart, right + 1, apart):
         x, y = at((size, 0))
         yield f'<text x="{x}" y="{y + 16}" text-anchor="middle">{size}</text>'
     yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">instances in the mean</text>'
@@ -67,15 +89,16 @@ def _axes(left: int, right: int, top: float, at: t.Callable[[tuple[float, float]
     yield f'<text transform="translate(14,{middle}) rotate(-90)" text-anchor="middle">too few, % of the time</text>'
 
 
-def _curve(policy: str, places: t.Sequence[tuple[float, float]], colour: str, index: int) -> t.Iterator[str]:
-    path = " ".join(f"{x},{y}" for x, y in places)
-    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+def _curve(policy: str, places: t.Sequence[tuple[float, float]], index: int, *, alone: bool) -> t.Iterator[str]:
+    kind = f"c{index % len(COLOURS)}"
+    if not alone:
+        yield f'<polyline class="{kind}" points="{" ".join(f"{x},{y}" for x, y in places)}"/>'
     for x, y in places:
-        yield f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>'
-    yield f'<text x="{WIDTH - RIGHT}" y="{TOP + 14 * (index + 1)}" text-anchor="end" style="fill:{colour}">{html.escape(policy)}</text>'
+        yield f'<circle class="{kind}" cx="{x}" cy="{y}" r="{5 if alone else 3}"/>'
+    yield f'<text class="{kind}" x="{WIDTH - RIGHT}" y="{TOP + 14 * (index + 1)}" text-anchor="end">{html.escape(policy)}</text>'
 
 
-def _nice(value: float) -> float:
-    """The next number of the form 1, 2, 4, 8 or 10 times a power of ten."""
+def _nice(value: float, factors: t.Sequence[int] = (1, 2, 4, 8, 10)) -> float:
+    """The next number that is one of the factors times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
-    return next(factor * power for factor in (1, 2, 4, 8, 10) if factor * power >= value - 1e-9)
+    return next(factor * power for factor in factors if factor * power >= value - 1e-9)

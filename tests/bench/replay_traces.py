@@ -1,131 +1,16 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Traces: read from CSV files, or made."""
+"""Traces that are made, and shapes that are drawn by chance."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import datetime
-import itertools
 import math
-import pathlib
 import random
 import typing as t
 
 from replay_model import STEP
-
-#: columns that may tell when a line was, the first that is there is taken
-TIMES = ("offset_seconds", "time", "timestamp", "seconds")
-DATES = 1e8  # seconds since the epoch, in 1973: what is below counts from the trace's own beginning
-TOO_LATE = 1e11  # seconds since the epoch, in 5138: what is above is in another unit
-APART = 86400.0  # seconds that lines of a trace may be apart in the median
-LONGEST = 10 * 366 * 86400.0  # seconds that a trace may last
-
-
-@dataclasses.dataclass(frozen=True)
-class Trace:
-    """Requests per tick, and when the first tick is, in whole seconds since the epoch; None where only the order is known."""
-
-    counts: list[float]
-    begin: float | None = None
-
-
-def read(path: pathlib.Path, column: str = "requests", step: float | None = None) -> Trace:
-    """The trace in a CSV file with a header, whose lines may be in any order.
-
-    Its lines count requests in a column, for the time until the next line and the last for as long as is usual; without that column
-    each line is one request. Times are seconds or ISO 8601, in UTC where they have no zone; without any, lines are ``step`` seconds
-    apart (default: STEP).
-
-    :raises ValueError: it cannot be read so; the message says where and what is missing
-    """
-    names, lines = _lines(path)
-    clock = next((name for name in TIMES if name in names), None)
-    if column not in names and clock is None:
-        raise ValueError(
-            f"{path}: no column {column} and none of {', '.join(TIMES)}; its columns are {', '.join(names)}. Name one with --column."
-        )
-    found: list[tuple[float, float]] = []
-    for index, (number, line) in enumerate(lines):
-        try:
-            at = _seconds(line[clock]) if clock else index * (step or STEP)
-            found.append((at, _count(line[column]) if column in names else 1.0))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}:{number}: {error}") from error
-    times, counts = zip(*sorted(found, key=lambda one: one[0]), strict=True)
-    usual = _usual(path, times)
-    begin = float(math.floor(times[0])) if clock and times[0] >= DATES else None
-    return Trace(_per_tick(times, counts, usual) if column in names else _each(times), begin)
-
-
-def _lines(path: pathlib.Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The names of the columns, and each line with its number in the file."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        try:
-            lines = [(reader.line_num, line) for line in reader]
-        except csv.Error as error:
-            raise ValueError(f"{path}:{reader.line_num + 1}: {error}") from error
-        if not lines:
-            raise ValueError(f"{path}: no line below the header")
-        return list(reader.fieldnames or ()), lines
-
-
-def _count(text: str) -> float:
-    count = float(text)
-    if not 0 <= count < math.inf:
-        raise ValueError(f"{text} is no count of requests")
-    return count
-
-
-def _seconds(text: str) -> float:
-    try:
-        at = float(text)
-    except ValueError:
-        moment = datetime.datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
-    if not abs(at) < TOO_LATE:
-        raise ValueError(f"{text} is no time in seconds; divide milliseconds by 1000")
-    return at
-
-
-def _usual(path: pathlib.Path, times: t.Sequence[float]) -> float:
-    """How far lines are apart, in seconds: the lower median, and STEP where there is but one."""
-    gaps = sorted(after - before for before, after in itertools.pairwise(times) if after > before)
-    usual = gaps[(len(gaps) - 1) // 2] if gaps else STEP
-    if usual > APART or times[-1] - times[0] > LONGEST:
-        days = (times[-1] - times[0]) / 86400
-        raise ValueError(
-            f"{path}: its lines are {usual:.0f} s apart in the median and last {days:.0f} days; times are in seconds or ISO 8601: "
-            "divide milliseconds by 1000, and look for a line of another time."
-        )
-    return usual
-
-
-def _each(times: t.Sequence[float]) -> list[float]:
-    """A request at each of these times, in ticks."""
-    places = [int((at - times[0]) / STEP + 1e-9) for at in times]
-    ticks = [0.0] * (places[-1] + 1)
-    for place in places:
-        ticks[place] += 1.0
-    return ticks
-
-
-def _per_tick(times: t.Sequence[float], counts: t.Sequence[float], usual: float) -> list[float]:
-    """The counts in ticks: each is spread evenly over the time until the next, the last one over ``usual`` seconds."""
-    begins = [at - times[0] for at in times]
-    ends = [*begins[1:], begins[-1] + usual]
-    ticks = [0.0] * (int(ends[-1] / STEP - 1e-9) + 1)
-    for begin, end, count in zip(begins, ends, counts, strict=True):
-        first = min(int(begin / STEP + 1e-9), len(ticks) - 1)
-        if end <= begin:
-            ticks[first] += count
-            continue
-        for place in range(first, min(math.ceil(end / STEP - 1e-9), len(ticks))):
-            ticks[place] += count * max(min(end, (place + 1) * STEP) - max(begin, place * STEP), 0.0) / (end - begin)
-    return ticks
 
 
 def _mean(kind: str, at: float, drift: float) -> float:

@@ -12,11 +12,12 @@ import xml.etree.ElementTree
 
 import pytest
 import replay
+from replay_csv import read
 from replay_model import Fleet, Result, capacity_of
 from replay_model import replay as run
 from replay_policies import default, hpa, left_out, nomad, ours, script, static
-from replay_svg import drawing
-from replay_traces import KINDS, SHAPES, UNSEEN, Shape, drawn, made, read, traced
+from replay_svg import COLOURS, DARK, LIGHT, drawing
+from replay_traces import KINDS, SHAPES, UNSEEN, Shape, drawn, made, traced
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Policy
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.schedules import Schedule
@@ -134,12 +135,19 @@ def write(path: pathlib.Path, text: str) -> pathlib.Path:
         ("offset_seconds,requests\n0,60\n60,6\n75,7\n90,8\n", [15, 15, 15, 15, 6, 7, 8]),
         ("offset_seconds,requests\n30,3\n15,2\n0,1\n", [1, 2, 3]),
         ("offset_seconds,requests\n0,1\n30,3\n15,2\n15,4\n", [1, 6, 3]),
-        ("timestamp,tokens\n0,9\n1,9\n16,9\n", [2, 1]),
-        ("timestamp,tokens\n15,9\n1,9\n0,9\n", [2, 1]),
+        ("timestamp\n0\n1\n16\n", [2, 1]),
+        ("timestamp\n15\n1\n0\n", [2, 1]),
+        ("Time, Requests\n0, 1\n15, 2\n", [1, 2]),
+        ("requests,Requests,time\n1,9,0\n2,9,15\n", [1, 2]),
+        ("sep=;\r\ntime;requests\r\n0;1\r\n15;2\r\n", [1, 2]),
+        ("time;requests;by (a, b, c)\n0;1;x\n15;2;x\n", [1, 2]),
+        ("time\trequests\n0\t1\n15\t2\n", [1, 2]),
+        ("time,requests\n0,1\n15,2,\n,,\n", [1, 2]),
     ],
     ids=[
         "as it is", "without times", "a minute each", "five seconds each", "ten seconds each", "a gap", "uneven", "newest first",
-        "out of order and twice", "a request each", "a request each, newest first",
+        "out of order and twice", "a request each", "a request each, newest first", "other letters and blanks", "as it is written first",
+        "Excel's line", "semicolons", "tabs", "an empty last line",
     ],
 )  # fmt: skip
 def test_a_file_is_read_into_ticks(tmp_path: pathlib.Path, text: str, counts: list[float]) -> None:
@@ -193,21 +201,75 @@ def test_lines_without_times_may_be_a_minute_apart(tmp_path: pathlib.Path) -> No
     [
         ("requests\n", "no line below the header"),
         ("hits,x\n1,2\n", "its columns are hits, x"),
-        ("requests\n1\nmany\n", "t.csv:3: could not convert"),
-        ("requests\n1\n\nnan\n", "t.csv:4: nan is no count of requests"),
-        ("requests\ninf\n", "t.csv:2: inf is no count"),
-        ("requests\n-1\n", "t.csv:2: -1 is no count"),
-        ("time,requests\n1\n", "t.csv:2: "),
-        ("time,requests\nnan,1\n", "t.csv:2: nan is no time"),
+        ("requests\n1\nmany\n", "t.csv:3: column requests: many is no count of requests: write a number from 0 on"),
+        ("requests\n1\n\nnan\n", "t.csv:4: column requests: nan is no count of requests"),
+        ("requests\ninf\n", "t.csv:2: column requests: inf is no count"),
+        ("requests\n-1\n", "t.csv:2: column requests: -1 is no count"),
+        ("time,requests\n1\n", "t.csv:2: column requests: it is empty: write 0"),
+        ("time,requests\nnan,1\n", "t.csv:2: column time: nan is no time"),
         ("time,requests\n1767594600000,1\n", "1767594600000 is no time in seconds; divide milliseconds by 1000"),
         ("offset_seconds,requests\n0,1\n90000,1\n180000,1\n", "90000 s apart in the median"),
         ("time,requests\n0,1\n1767594600,1\n1767594601,1\n1767594602,1\n", "last 20458 days"),
+        ("time,Anfragen\n0,1\n", "no column requests; its columns are time, Anfragen. Name the one that counts requests with --column"),
+        ("time,requests,requests\n0,1,2\n", "there are 2 columns requests"),
+        ('time,requests\n0,"2,620"\n', "t.csv:2: column requests: 2,620 is no count"),
+        ("time,requests\n0,2,620\n", "t.csv:2: 3 cells, and the header has 2"),
+        ("sep=,\ntime,requests\n0,1_000\n", "t.csv:3: column requests: 1_000 is no count"),
+        (
+            "time,requests\n03/11/2026 22:00,1\n",
+            "t.csv:2: column time: 03/11/2026 22:00 is no time: write seconds, or date and time",
+        ),
+        ("time,requests\n22:00:00,1\n", "22:00:00 is no time"),
         ("requests\n" + "1" * 140_000 + "\n", "t.csv:2: field larger than field limit"),
     ],
 )
 def test_a_file_that_is_no_trace_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
     assert replay.main([str(write(tmp_path / "t.csv", text))]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_column_that_is_named_and_not_there_is_refused(tmp_path: pathlib.Path) -> None:
+    for text in ("time,requests\n0,1\n", "time\n0\n"):
+        with pytest.raises(ValueError, match="no column reqs; its columns are time"):
+            read(write(tmp_path / "t.csv", text), "reqs")
+
+
+def test_each_line_is_one_request_where_that_is_said(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "t.csv", "time,requests,bytes\n0,7,1\n1,7,1\n16,7,1\n")
+    assert read(file, each_line=True).counts == [2, 1]
+    assert read(file, each_line=True).notes == ("Requests: each line is one; time: column time.",)
+    with pytest.raises(ValueError, match="only where a column offset_seconds, time, timestamp or seconds says when"):
+        read(write(tmp_path / "t.csv", "requests\n1\n"), each_line=True)
+
+
+def test_it_is_told_what_was_taken(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = write(tmp_path / "t.csv", "Zeit;Anfragen\n" + "x;1\n" * 4)
+    assert replay.main([str(trace), "--column", "anfragen", "--quick", "--jobs", "1"]) == 0
+    assert "\nRequests: column Anfragen; time: no column, lines are 15 s apart.\n" in capsys.readouterr().out
+
+
+def test_what_looks_like_a_counter_is_said_to(tmp_path: pathlib.Path) -> None:
+    def odd(counts: list[int]) -> bool:
+        return "counter" in " ".join(read(write(tmp_path / "t.csv", "requests\n" + "\n".join(map(str, counts)))).notes)
+
+    assert odd([1000 + 3 * index for index in range(40)])
+    assert not odd([1000 + 3 * index for index in range(40)] + [7])
+    assert not odd([0] * 39 + [1]), "hardly any requests"
+
+
+def test_letters_in_another_encoding_are_named(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes("time,requests,Größe\n0,1,2\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"t.csv:1: byte 0xf6 is no utf-8. Save it as CSV in UTF-8."):
+        read(file)
+    file.write_bytes("time\trequests\n0\t5\n".encode("utf-16"))
+    assert read(file).counts == [5]
+
+
+def test_files_of_one_name_are_replayed_beside_each_other(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "b").mkdir()
+    files = [str(write(folder / "t.csv", "requests\n1\n")) for folder in (tmp_path, tmp_path / "b")]
+    assert list(replay.traces_of(replay.arguments_of(files))) == ["t", files[1]]
 
 
 def test_made_traces_are_the_same_for_the_same_seed() -> None:
@@ -309,10 +371,104 @@ def test_a_wrong_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "gb_autoscale has no option 'margins'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--max", "0"], "argument --max: 0 is not a whole number above 0"),
+        (["--max", "-1"], "argument --max: -1 is not"),
+        (["--jobs", "0"], "argument --jobs: 0 is not"),
+        (["--seeds", "-1"], "argument --seeds: -1 is not"),
+        (["--drawn", "-2"], "argument --drawn: -2 is not"),
+        (["--start", "nan"], "argument --start: nan is not a number from 0 on"),
+        (["--start", "-5"], "argument --start: -5 is not"),
+        (["--days", "0"], "argument --days: 0 is not a number above 0"),
+        (["--capacity", "inf"], "argument --capacity: inf is not"),
+        (["--step", "soon"], "argument --step: soon is not"),
+        (["--seeds", "1", "--drawn", "1"], "not allowed with argument"),
+        (["--column", "a", "--each-line"], "not allowed with argument"),
+        (["--seeds", "1", "t.csv"], "without a trace: leave one of them"),
+        (["--drawn", "1", "--made", "--option", "margin=1"], "without --made, --option: leave one of them"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        replay.arguments_of(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("margin=[1", "--option margin=[1: what stands behind the = is no YAML"), ("margin", "there is no = in it")]
+)
+def test_an_option_that_cannot_be_read_is_named(capsys: pytest.CaptureFixture[str], option: str, words: str) -> None:
+    assert replay.main(["--made", "--option", option]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_the_sweep(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(replay, "measured", None)
+    assert replay.main(["--made", "--draw", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_target_says_in_which_figure_hpa_is_better() -> None:
+    ours = Result(1.5, 0.0, 0.0, 0.0, 12.0, 4.5)
+    points = [replay.Point(70.0, ours, under, reversals) for under, reversals in ((1.5, 12.0), (1.4, 12.0), (1.4, 11.0))]
+    _blank, _head, *lines = replay.frontier_lines(points)
+    assert [line.partition("above HPA")[2] for line in lines] == ["", " in too few", " in too few and reversals"]
+
+
+def test_a_terminal_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [replay.Run("static", 70.0, 60.0, size, None) for size in (1, 2)]
+    replay.measured([1.0], runs, 1, "t")
+    assert capsys.readouterr().err == "", "no terminal"
+    monkeypatch.setattr(replay.sys.stderr, "isatty", lambda: True, raising=False)
+    replay.measured([1.0], runs, 1, "t")
+    assert capsys.readouterr().err.startswith("\rt: 1 of 2 runs\rt: 2 of 2 runs\r")
+
+
 def test_the_drawing_loads_nothing_from_elsewhere() -> None:
     text = drawing({"a<b": {"ours": [(1.0, 2.0), (2.0, 0.0)]}, "flat": {"ours": [(1.0, 0.0)]}})
     assert "a&lt;b" in text
     assert text.count("http") == 1, "the name space alone"
+
+
+def test_a_picture_shows_many_sizes_and_a_long_name() -> None:
+    name = "prometheus-export-caddy-requests-production-eu-central-2026-11-03"
+    text = drawing({name: {"ours": [(1.0, 2.0), (100.0, 0.0)]}})
+    root = xml.etree.ElementTree.fromstring(text)
+    words = [one.text or "" for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert [word for word in words if word.isdigit()][-10:] == [str(size) for size in range(10, 101, 10)]
+    assert f"<title>{name}</title>prometheus-export-cad…u-central-2026-11-03</text>" in text
+
+
+def test_yours_is_a_point_of_the_picture() -> None:
+    hpas = {"ours": [(1.0, 2.0), (2.0, 0.0)], "HPA": [(1.0, 2.0), (2.0, 0.0)]}
+    text = drawing({"t": {**hpas, "yours": [(5.0, 30.0)]}})
+    assert text.count("<polyline") == 2
+    assert text.count('<circle class="c2"') == 1 and ">40</text>" in text, "the picture reaches that far"
+    here = replay.Run("yours", 0.0, 60.0, 10, None)
+    found = {here: Result(30.0, 0.0, 0.0, 0.0, 1.0, 5.0)}
+    assert replay.curves_of(found, 60.0) == {"yours": [(5.0, 30.0)]}
+
+
+def test_curves_can_be_told_from_their_ground() -> None:
+    """Contrast of their names at least 4.5 to 1, as WCAG 2.1 asks for (1.4.3)."""
+    for ground, colour in enumerate((LIGHT, DARK)):
+        assert [pair for pair in COLOURS if _contrast(pair[ground], colour) < 4.5] == []
+
+
+def _contrast(one: str, other: str) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 @pytest.mark.parametrize("other", [["--quick"], ["--seeds", "2"], ["--drawn", "2"]])
@@ -327,5 +483,5 @@ def test_without_traces_it_says_what_to_give_it(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GB_SHARED", str(tmp_path))
-    assert replay.main([]) == 0
-    assert "set GB_SHARED" in capsys.readouterr().out
+    assert replay.main([]) == 2
+    assert "set GB_SHARED" in capsys.readouterr().err

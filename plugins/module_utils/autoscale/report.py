@@ -452,7 +452,8 @@ def _lock(report: Report) -> Said:
 
 def _log(report: Report) -> Said:
     if report.unreadable:
-        yield Concern(f"{report.unreadable} line{'s' if report.unreadable > 1 else ''} of the log could not be read and were left out.")
+        lines, were = (f"{report.unreadable} lines", "were") if report.unreadable > 1 else ("1 line", "was")
+        yield Concern(f"{lines} of the log could not be read and {were} left out.")
     if report.ahead:
         ticks = f"{report.ahead} ticks carry" if report.ahead > 1 else "1 tick carries"
         yield Concern(f"{ticks} a time ahead of this clock, which the report leaves out. Compare the clocks of both machines.")

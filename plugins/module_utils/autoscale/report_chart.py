@@ -84,8 +84,8 @@ class Column:
     """Some ticks in a row.
 
     ``tick`` is the last of them and ``telling`` the one that matters most; ``peaks`` is the highest that each metric was, None
-    where it was unknown or not asked for all the time, ``unknown`` those that were asked for in vain; ``size`` and ``wish`` are
-    the most instances that there were and should be, None as long as nobody knew.
+    where it was unknown or not asked for all the time, ``unknown`` those that were asked for in vain, which are all where nothing could
+    be read; ``size`` and ``wish`` are the most instances that there were and should be, None as long as nobody knew.
     """
 
     begin: float
@@ -104,7 +104,7 @@ class Column:
         sized = [tick for tick in ticks if not tick.unknown]
         size, wish = max((tick.current for tick in sized), default=None), max((tick.desired for tick in sized), default=None)
         peaks = {name: _peak(ticks, name) for name in metrics}
-        unknown = frozenset(name for tick in ticks for name in tick.metrics if peaks[name] is None)
+        unknown = frozenset(name for tick in ticks for name in (peaks if _blind(tick) else tick.metrics) if peaks[name] is None)
         return cls(ticks[0].time, ticks[-1], telling, size, wish, peaks, unknown, after_silence)
 
 
@@ -116,6 +116,11 @@ def columns(report: model.Report) -> list[Column]:
         for index in range(0, len(run), size):
             found.append(Column.of(run[index : index + size], report.metrics, after_silence=bool(found) and not index))
     return found
+
+
+def _blind(tick: model.Tick) -> bool:
+    """Whether it could read nothing; a step by hand asks for nothing, and has no metrics either."""
+    return not tick.metrics and (not tick.sized or bool(tick.errors))
 
 
 def _peak(ticks: t.Sequence[model.Tick], name: str) -> float | None:

@@ -131,12 +131,21 @@ def _size_tile(report: model.Report, last: model.Tick) -> str:
 
 
 def _metric_tile(name: str, reading: model.Reading) -> str:
-    figure = text(reading.words(reading.value))
+    figure = _figure(reading)
     more = f"threshold {reading.words(reading.threshold)}" if reading.threshold is not None else ""
     if reading.missing and reading.value is not None:
         more += f", {reading.missing} unknown"
     share = reading.value / reading.threshold if reading.value is not None and reading.threshold else None
     return _tile(model.label(name), figure, more, "over" if reading.over else "" if reading.known else "unknown", share)
+
+
+def _figure(reading: model.Reading) -> str:
+    """What was read with its unit smaller, which may stand on a line of its own and is not broken."""
+    words = reading.words(reading.value)
+    if reading.value is None or not reading.unit:
+        return text(words)
+    figure = words.removesuffix(reading.unit)
+    return f"{text(figure.rstrip())}{' ' if figure.endswith(' ') else '<wbr>'}<small>{text(reading.unit)}</small>"
 
 
 # --- the timeline --------------------------------------------------------------------------------------------------------

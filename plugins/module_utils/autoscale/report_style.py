@@ -37,11 +37,12 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 .verdict p { margin: 6px 0 0; }
 .verdict ul { margin: 8px 0 0; padding-left: 20px; } .verdict li { margin-top: 3px; overflow-wrap: anywhere; }
 .verdict li.bad { font-weight: 600; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-top: 16px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(190px, 100%), 1fr)); gap: 12px; margin-top: 16px; }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 16px 14px; min-width: 0; }
 .tile .name { color: var(--soft); font-size: 13px; }
-.tile .figure { font-size: 24px; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; letter-spacing: -.02em; }
-.tile .figure small { font-size: 14px; font-weight: 500; color: var(--soft); letter-spacing: 0; }
+.tile .figure { font-size: 24px; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; letter-spacing: -.02em;
+  overflow-wrap: anywhere; }
+.tile .figure small { font-size: 14px; font-weight: 500; color: var(--soft); letter-spacing: 0; white-space: nowrap; }
 .tile .more { color: var(--soft); font-size: 13px; }
 .tile.over .figure { color: var(--bad); } .tile.unknown .figure { color: var(--alert); }
 .meter { height: 6px; border-radius: 3px; background: var(--faint); margin-top: 8px; position: relative; overflow: hidden; }
@@ -126,6 +127,7 @@ dt { color: var(--soft); } dd { margin: 0; font-variant-numeric: tabular-nums; t
   .log tr { border-bottom: 1px solid var(--rule); padding: 8px 0; }
   .log td.time, .log td.what, .log td.size { display: inline-block; margin-right: 10px; }
 }
+@media (max-width: 360px) { .tile .figure { font-size: 19px; } }
 @media print { body { background: none; } section, .tile { break-inside: avoid; } .choice, .readout { display: none; } }
 """
 

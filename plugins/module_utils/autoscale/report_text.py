@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the generalbots.scaling contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report as plain text for a terminal, at most WIDTH wide. Pure.
+"""The report as plain text for a terminal, at most WIDTH wide; what does not fit goes on below, and nothing is cut but names. Pure.
 
 What comes from outside is stripped of control characters, which a terminal would obey.
 """
@@ -9,17 +9,20 @@ What comes from outside is stripped of control characters, which a terminal woul
 from __future__ import annotations
 
 import datetime
+import itertools
 import textwrap
 import typing as t
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import report as model
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.numbers import finite
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.report_chart import Axis, nice_top
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.report_chart import Axis, nice_top, silences
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.report_html import sentences, verdict
 
-WIDTH = 100
-#: columns that a timeline has
-COLUMNS = 72
+#: with what Ansible puts around a line, 80 columns
+WIDTH = 69
+#: columns that a timeline has, and its names; then names and meters of what is now
+COLUMNS, NAMED = 38, 13
+METERED, METER = 16, 12
 #: decisions that are listed
 LISTED = 12
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -32,7 +35,7 @@ def render(report: model.Report, zone: datetime.tzinfo | None = None) -> str:
     """The text. ``zone`` is the clock that it goes by, None the clock of the machine that makes it."""
     axis = Axis.of(report, zone)
     parts = [_head(report, axis), _now(report), _timeline(report, axis), _decisions(report, axis), _fleet(report)]
-    return "\n\n".join("\n".join(line[:WIDTH] for line in part) for part in parts if part) + "\n"
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
 def plain(text: t.Any) -> str:
@@ -44,10 +47,28 @@ def _wrapped(text: str, first: str, rest: str) -> list[str]:
     return textwrap.wrap(plain(text), WIDTH, initial_indent=first, subsequent_indent=rest) or [first.rstrip()]
 
 
+def _folded(line: str) -> list[str]:
+    """A line with its blanks as they are, going on below where it is too long."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent="      ") if len(line) > WIDTH else [line.rstrip()]
+
+
+def _beside(line: str, aside: str) -> list[str]:
+    """A line and what belongs to it, on a line of its own where there is no room."""
+    if len(line) + 1 + len(aside) <= WIDTH:
+        return [f"{line} {aside}".rstrip()]
+    return [line.rstrip(), *(f"{part:>{WIDTH}}" for part in textwrap.wrap(aside, WIDTH - 2))]
+
+
+def _short(name: str, width: int) -> str:
+    """A name in so many columns."""
+    name = plain(name)
+    return f"{name if len(name) <= width else name[: width - 1] + '…':<{width}}"
+
+
 def _head(report: model.Report, axis: Axis) -> list[str]:
     when = axis.local(report.now)
     moment = f"{when:%a} {when.day} {when:%b %Y %H:%M:%S} {when.tzname() or ''}"
-    lines = [f"Autoscaler of {plain(report.title)}, {moment}: {verdict(report)[1].upper()}"]
+    lines = [*_wrapped(f"Autoscaler of {report.title}, {moment}", "", "  "), verdict(report)[1].upper()]
     for concern in report.concerns:
         lines += _wrapped(concern.text, "  !! " if concern.grave else "  !  ", "     ")
     if report.last:
@@ -61,13 +82,14 @@ def _now(report: model.Report) -> list[str]:
         return []
     bounds = [report.settings.get(f"scale-{name}-instances") for name in ("min", "max")]
     of = f"   ({bounds[0]} to {bounds[1]} allowed)" if None not in bounds else ""
-    rows = [f"  {'instances':<22} {last.size(', to be ')}{of}"]
+    rows = _folded(f"  {_short('instances', METERED)} {last.size(', to be ')}{of}")
     for name, reading in last.metrics.items():
         share = reading.value / reading.threshold if reading.value is not None and reading.threshold else 0.0
-        filled = "#" * round(20 * min(share, 1.0))
-        limit = f"of {plain(reading.words(reading.threshold))}" if reading.threshold is not None else ""
+        filled = "#" * round(METER * min(share, 1.0))
+        limit = f" of {plain(reading.words(reading.threshold))}" if reading.threshold is not None else ""
         over = "  OVER" if reading.over else ""
-        rows.append(f"  {plain(model.label(name))[:22]:<22} [{filled:<20}] {plain(reading.words(reading.value))} {limit}{over}")
+        meter = f"  {_short(model.label(name), METERED)} [{filled:<{METER}}]"
+        rows += _beside(meter, f"{plain(reading.words(reading.value))}{limit}{over}")
     return ["Now", *rows]
 
 
@@ -78,21 +100,22 @@ def _timeline(report: model.Report, axis: Axis) -> list[str]:
     if not report.ticks:
         return []
     bins = _bins(report, axis)
-    sizes = [max((tick.current for tick in ticks if not tick.unknown), default=None) for ticks in bins]
+    seen = [[] if quiet else ticks for ticks, quiet in zip(bins, _quiet(report, axis), strict=True)]
+    sizes = [max((tick.current for tick in ticks if not tick.unknown), default=None) for ticks in seen]
     peak = max((tick.current for tick in report.ticks if not tick.unknown), default=None)
-    shown = "".join(UNKNOWN if ticks and size is None else _block(size, float(peak or 0)) for ticks, size in zip(bins, sizes, strict=True))
-    rows = [
-        f"The last {model.duration(axis.end - axis.begin)}; + out, - in, ! held back, ? blind, x went wrong, {SILENT} no tick",
-        _row("what it did", "".join(_sign(ticks) for ticks in bins), ""),
-        _row("instances", shown, "unknown" if peak is None else f"max {peak}"),
-        *(_metric_row(report, bins, name) for name in report.metrics),
-        _row("", _scale(axis), ""),
+    shown = "".join(UNKNOWN if ticks and size is None else _block(size, float(peak or 0)) for ticks, size in zip(seen, sizes, strict=True))
+    return [
+        f"The last {model.duration(axis.end - axis.begin)}",
+        f"  + out, - in, ! held back, ? blind, x went wrong, {SILENT} no tick",
+        *_row("what it did", "".join(_sign(ticks) for ticks in bins), ""),
+        *_row("instances", shown, "unknown" if peak is None else f"max {peak}"),
+        *itertools.chain.from_iterable(_metric_row(report, seen, name) for name in report.metrics),
+        *_row("", _scale(axis), ""),
     ]
-    return [row.rstrip() for row in rows]
 
 
-def _row(name: str, line: str, aside: str) -> str:
-    return f"  {plain(name)[:13]:<13} {line} {aside}"
+def _row(name: str, line: str, aside: str) -> list[str]:
+    return _beside(f"  {_short(name, NAMED)} {line}", aside)
 
 
 def _bins(report: model.Report, axis: Axis) -> list[list[model.Tick]]:
@@ -108,6 +131,16 @@ def _bins(report: model.Report, axis: Axis) -> list[list[model.Tick]]:
     return bins
 
 
+def _quiet(report: model.Report, axis: Axis) -> list[bool]:
+    """Of each column whether no tick came for at least half of it."""
+    ends = [axis.begin + (axis.end - axis.begin) * index / COLUMNS for index in range(COLUMNS + 1)]
+    spans = silences(report)
+    return [
+        2 * sum(max(min(end, after) - max(begin, before), 0.0) for before, after in spans) >= end - begin
+        for begin, end in itertools.pairwise(ends)
+    ]
+
+
 def _sign(ticks: t.Sequence[model.Tick]) -> str:
     """The sign of what mattered most."""
     moods = {tick.mood for tick in ticks}
@@ -120,7 +153,7 @@ def _block(value: float | None, top: float) -> str:
     return BLOCKS[min(max(round(value / top * 8), 1 if value > 0 else 0), 8)] if top > 0 else BLOCKS[0]
 
 
-def _metric_row(report: model.Report, bins: t.Sequence[t.Sequence[model.Tick]], name: str) -> str:
+def _metric_row(report: model.Report, bins: t.Sequence[t.Sequence[model.Tick]], name: str) -> list[str]:
     readings = [tick.metrics[name] for tick in report.ticks if name in tick.metrics]
     known = [reading.value for reading in readings if reading.value is not None]
     latest = readings[-1]
@@ -130,9 +163,10 @@ def _metric_row(report: model.Report, bins: t.Sequence[t.Sequence[model.Tick]], 
 
 
 def _metric_block(ticks: t.Sequence[model.Tick], name: str, top: float) -> str:
+    """The most of a column, UNKNOWN if it was so at half of its ticks."""
     readings = [tick.metrics[name] for tick in ticks if name in tick.metrics]
     known = [reading.value for reading in readings if reading.value is not None]
-    return UNKNOWN if readings and not known else _block(max(known, default=None), top)
+    return UNKNOWN if ticks and 2 * len(known) <= len(ticks) else _block(max(known, default=None), top)
 
 
 def _scale(axis: Axis) -> str:
@@ -154,7 +188,7 @@ def _decisions(report: model.Report, axis: Axis) -> list[str]:
         tick = one.last
         times = f", {one.count} ticks" if one.count > 1 else ""
         dry = ", dry run" if tick.dry_run else ""
-        lines.append(f"  {axis.moment(one.first.time)}  {model.MOODS[tick.mood]}, {tick.size(' to ')}{times}{dry}")
+        lines += _folded(f"  {axis.moment(one.first.time)}  {model.MOODS[tick.mood]}, {tick.size(' to ')}{times}{dry}")
         lines += _wrapped("; ".join([tick.reason, *tick.errors, *tick.notes]), "      ", "      ")
     return ["Decisions, the latest first", *lines] if lines else []
 
@@ -169,12 +203,16 @@ def _fleet(report: model.Report) -> list[str]:
         ("CPU", lambda one: _per_cent(one.get("cpu"))),
         ("memory", lambda one: _per_cent(one.get("memory"))),
         ("in flight", lambda one: plain(one["in_flight"]) if one.get("in_flight") is not None else ""),
-        ("failure", lambda one: plain(one.get("failure") or "")),
     ]
     rows = [[name for name, _cell in columns], *([cell(one) for _name, cell in columns] for one in report.fleet)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return ["The fleet now", *(f"  {line}".rstrip() for line in lines)]
+    shown = ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = ["The fleet now", *_folded(shown[0])]
+    for one, line in zip(report.fleet, shown[1:], strict=True):
+        lines += _folded(line)
+        if one.get("failure"):
+            lines += _wrapped(str(one["failure"]), "      ", "      ")
+    return lines
 
 
 def _per_cent(value: t.Any) -> str:

@@ -70,6 +70,24 @@ def test_nothing_sticks_out_to_the_side(tab: report_browser.Tab, page: pathlib.P
     assert tab.ask("[...document.querySelectorAll('.tile .figure')].filter(one => one.scrollWidth > one.clientWidth).length") == 0
 
 
+@pytest.mark.parametrize("width", [WIDE[0], 400, 320])
+def test_ordinary_numbers_stay_in_their_cards(tab: report_browser.Tab, tmp_path: pathlib.Path, width: int) -> None:
+    lines = [builders.line(builders.NOW - 30 * index, requests=14030.0) for index in range(3)]
+    more = {"response-time": (2345.0, "ms"), "queue": (15.0, ""), "tokens": (1692369.0, "tokens/min"), "in-flight": (123456.0, "/min")}
+    for one in lines:
+        one["metrics"].update({name: builders.metric(value, 2000, unit) for name, (value, unit) in more.items()})
+    file = tmp_path / "report.html"
+    file.write_text(report_html.render(model.build(builders.text(lines), builders.NOW, 1), datetime.UTC), encoding="utf-8")
+    tab.open(file, scheme="dark", width=width, height=NARROW[1])
+    tab.picture(PICTURES / f"report-numbers-{width}.png")
+    assert tab.ask("document.documentElement.scrollWidth") == width
+    wide = "one.clientWidth && one.scrollWidth > one.clientWidth"
+    assert tab.ask(f"[...document.querySelectorAll('.tile *')].filter(one => {wide}).length") == 0
+    broken = "[...document.querySelectorAll('.tile .figure')].filter(one => one.firstChild.nodeType === 3 && (range => "
+    broken += "(range.selectNodeContents(one.firstChild), range.getClientRects().length > 1))(document.createRange())).length"
+    assert tab.ask(broken) == 0, "no number goes on in the next line"
+
+
 #: which words stand on which grounds
 WORDS = {
     "ink": ("page", "card", "good-bg", "warn-bg", "bad-bg"),

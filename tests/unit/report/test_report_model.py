@@ -55,7 +55,7 @@ TORN = {
 def test_a_torn_line_is_counted_and_stops_nothing(torn: str) -> None:
     report = model.build([*builders.text([line(NOW)]), torn, ""], NOW, 24, settings=SETTINGS)
     assert (len(report.ticks), report.unreadable) == (1, 1)
-    assert "1 line of the log could not be read" in said(report)
+    assert "1 line of the log could not be read and was left out." in said(report)
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), True, "5"])

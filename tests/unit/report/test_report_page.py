@@ -22,7 +22,7 @@ from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale impo
 
 EVIL = """<img src=x onerror=alert(1)>"'&</script><!--\x1b[2J\x07"""
 #: elements that HTML has no end of, and those of our SVG that have none
-ALONE = {"meta", "input", "rect", "path", "th"}
+ALONE = {"meta", "input", "rect", "path", "th", "wbr"}
 
 
 class Page(html.parser.HTMLParser):
@@ -180,6 +180,18 @@ def test_ticks_that_never_saw_an_instance_are_drawn() -> None:
     assert "config.csv is broken." in report_text.render(report, datetime.UTC)
 
 
+def test_ticks_that_could_read_nothing_are_unknown_and_no_silence() -> None:
+    blind = {"action": "hold", "alert": True, "notes": ["LXD is away."], "errors": {"engine": 1}}
+    seen = [line(NOW - 3600 + 30 * index) for index in range(60)]
+    report = model.build(builders.text([*seen, *({"time": NOW - 1800 + 30 * index, **blind} for index in range(61))]), NOW, 1)
+    points = report_chart.columns(report)
+    assert report_chart.unknowns(points, "cpu")[-1][1] == NOW and len(report_chart.unknowns(points, "cpu")) == 61
+    rows = {row[2:15].strip(): row[16 : 16 + report_text.COLUMNS] for row in report_text.render(report, datetime.UTC).splitlines()}
+    row = rows["CPU"]
+    half = report_text.COLUMNS // 2
+    assert row[half:] == report_text.UNKNOWN * half and report_text.UNKNOWN not in row[:half]
+
+
 def test_a_size_that_nobody_knew_is_unknown_and_not_none() -> None:
     blind = {"action": "hold", "alert": True, "notes": ["LXD is away."], "errors": {"engine": 1}}
     report = model.build(builders.text([{"time": NOW - 30, **blind}, {"time": NOW, **blind}]), NOW, 24, settings=builders.SETTINGS)
@@ -187,7 +199,7 @@ def test_a_size_that_nobody_knew_is_unknown_and_not_none() -> None:
     text = page(report)
     assert '<div class="figure">unknown</div>' in text and '<td class="size">unknown</td>' in text
     assert '"seen":"instances unknown"' in text and "<span>unknown, max 8</span>" in text
-    lines = {row[2:24].strip(): row[24:].strip() for row in report_text.render(report, datetime.UTC).splitlines()}
+    lines = {row[2:18].strip(): row[18:].strip() for row in report_text.render(report, datetime.UTC).splitlines()}
     assert lines["instances"] == "unknown   (1 to 8 allowed)"
     told = report_text.render(report, datetime.UTC)
     assert "went wrong, unknown, 2 ticks" in told and "max 0" not in told and report_text.UNKNOWN in told.split("instances", 2)[2]
@@ -291,16 +303,50 @@ def test_a_moment_has_the_weekday_and_the_date_where_it_needs_them(hours: float,
 def test_the_text_says_what_the_page_says() -> None:
     report = day()
     text = report_text.render(report, datetime.UTC)
-    for words in ("WORTH A LOOK", "CPU", "of 70 %", "scaled in", "botserver-4", "Looked at again", "max 8", "21:00"):
+    for words in ("WORTH A LOOK", "CPU", "of 70 %", "scaled in", "botserver-4", "Looked at again", "max 8", "18:00"):
         assert words in text
-    lines = {row[2:15].strip(): row[16 : 16 + report_text.COLUMNS] for row in text.splitlines()}
+    lines = {row[2:15].strip(): row[16 : 16 + report_text.COLUMNS] for row in text.partition("The last")[2].split("\n\n")[0].splitlines()}
     assert report_text.UNKNOWN in lines["CPU"]
     assert report_text.SILENT in lines["instances"]
     assert {"+", "-", "x"} <= set(lines["what it did"])
 
 
+def busy() -> model.Report:
+    """A report with numbers and words as long as they come."""
+    lines = [line(NOW - 3600 + 30 * index, requests=14030.0, current=12, dry_run=True, rule="held") for index in range(121)]
+    for one in lines:
+        one["metrics"]["requests"]["threshold"] = 15000
+        one["metrics"]["response-time"] = metric(2345.0, 2000, "ms")
+        one["metrics"]["a-very-long-metric-name"] = metric(6695510.0, 2e6, "tokens/min")
+        one["metrics"]["in-flight"] = {**metric(4.1, 0, ""), "threshold": None}
+    fleet = [{"name": "a-name-" * 9, "state": "failed", "failure": "not healthy within 120 s " * 5, "cpu": 7.0, "in_flight": 3}]
+    return model.build(builders.text(lines), NOW, 24, settings=builders.SETTINGS, fleet=fleet, title="generalbots-production-eu-central")
+
+
+def test_no_number_is_cut() -> None:
+    text = report_text.render(busy(), datetime.UTC)
+    assert "] 14,030/min of 15,000/min\n" in text and "] 2,345 ms of 2,000 ms  OVER\n" in text
+    asides = [row[16 + report_text.COLUMNS :].strip() for row in text.splitlines()]
+    assert {"max 14,030/min", "max 2,345 ms"} <= set(asides)
+    (most,) = [row for row in text.splitlines() if "max 6,695,510" in row]
+    assert most.strip() == "max 6,695,510 tokens/min" and len(most) == report_text.WIDTH, "below its line"
+    assert "A very long …" in text and ("not healthy within 120 s " * 5).strip() in " ".join(text.split())
+
+
+def test_no_line_ends_in_a_blank() -> None:
+    for report in (day(), busy(), model.build([], NOW, 24)):
+        assert [row for row in report_text.render(report, datetime.UTC).splitlines() if row != row.rstrip()] == []
+
+
+def test_units_are_small_and_numbers_are_not_broken() -> None:
+    text = page(busy())
+    assert '<div class="figure">14,030<wbr><small>/min</small></div>' in text
+    assert '<div class="figure">2,345 <small>ms</small></div>' in text
+    assert '<div class="figure">4.1</div>' in text
+
+
 def test_the_text_fits_the_terminal_and_cannot_command_it() -> None:
-    for report in (day(), poisoned()):
+    for report in (day(), poisoned(), busy()):
         lines = report_text.render(report, datetime.UTC).splitlines()
         assert max(map(len, lines)) <= report_text.WIDTH
         assert all(line.isprintable() for line in lines)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import stat
 import types
 import typing as t
 
+import jinja2
 import pytest
 import report_builders as builders
+import yaml
 from report_builders import NOW, line
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale import controller, lock, place, report_run
@@ -194,3 +197,24 @@ def test_half_a_character_in_a_log_is_written_as_none(tmp_path: pathlib.Path, lx
 def test_hours_must_be_some(lxd: dict[str, t.Any]) -> None:
     with pytest.raises(InvalidInput, match="must be above 0"):
         report_run.run(options(hours=0.0), NOW)
+
+
+# --- the playbook ----------------------------------------------------------------------------------------------------
+
+
+def tasks() -> dict[str, dict[str, t.Any]]:
+    """The tasks of the playbook by name."""
+    playbook = pathlib.Path(__file__).parents[3] / "playbooks" / "report.yml"
+    return {task["name"]: task for task in yaml.safe_load(playbook.read_text(encoding="utf-8"))[0]["tasks"]}
+
+
+@pytest.mark.parametrize(("shown", "message"), [("yaml", "a\n  b\n"), ("json", ["a", "  b"])])
+def test_the_playbook_shows_the_text_as_it_is(shown: str, message: t.Any) -> None:
+    (expression,) = re.findall(r"{{ (.*) }}", tasks()["Show the report"]["ansible.builtin.debug"]["msg"])
+    assert jinja2.Environment().compile_expression(expression)(__text="a\n  b\n", __format=shown) == message
+
+
+@pytest.mark.parametrize(("hours", "fine"), [("6", True), (0.5, True), (None, True), ("abc", False), ("0", False), ("-1", False)])
+def test_the_playbook_asks_for_hours_that_are_some(hours: t.Any, fine: bool) -> None:
+    condition = jinja2.Environment().compile_expression(tasks()["Require a time to report on"]["ansible.builtin.assert"]["that"])
+    assert condition(**({} if hours is None else {"hours": hours})) is fine
