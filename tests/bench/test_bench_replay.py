@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import statistics
+import sys
 import xml.etree.ElementTree
 
 import pytest
@@ -424,7 +425,7 @@ def test_a_terminal_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsy
     runs = [replay.Run("static", 70.0, 60.0, size, None) for size in (1, 2)]
     replay.measured([1.0], runs, 1, "t")
     assert capsys.readouterr().err == "", "no terminal"
-    monkeypatch.setattr(replay.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     replay.measured([1.0], runs, 1, "t")
     assert capsys.readouterr().err.startswith("\rt: 1 of 2 runs\rt: 2 of 2 runs\r")
 
