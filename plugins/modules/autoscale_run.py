@@ -333,6 +333,10 @@ decision:
       description: The size that the load alone asks for within the bounds; null where that cannot be told.
       type: int
       sample: 3
+    bounds:
+      description: The least and the most instances that there may be now, schedules included; null where the size was asked for by hand.
+      type: dict
+      sample: {min: 2, max: 6}
     next:
       description: What comes next, in words.
       type: str

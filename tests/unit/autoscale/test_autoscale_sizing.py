@@ -14,7 +14,15 @@ import pytest
 from autoscale_builders import NOW, POLICY, even
 
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.history import MOST, learn
-from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import Decision, History, Load, Metric, Policy, Seen
+from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.model import (
+    Decision,
+    Facts,
+    History,
+    Load,
+    Metric,
+    Policy,
+    Seen,
+)
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.policy import decide
 from ansible_collections.generalbots.scaling.plugins.module_utils.autoscale.sizing import Demand, demands
 
@@ -232,6 +240,17 @@ def test_a_slot_is_unhealthy_since_it_was_first_seen_so_without_a_break() -> Non
     history = learn(learn(History(), seen(NOW, 1, 2)), seen(NOW + 30, 2))
     assert history.unhealthy == {2: NOW}
     assert learn(history, seen(NOW + 60, 1)).unhealthy == {1: NOW + 60}
+
+
+def test_replacements_that_help_are_none_that_did_not() -> None:
+    """Every five minutes another one falls ill, and what replaced those before is well."""
+    policy, history = dataclasses.replace(POLICY, min=5, max=9), History()
+    for number, slot in enumerate((1, 2, 3, 4, 5)):
+        now = NOW + 300 * number
+        members = tuple(dataclasses.replace(one, ready=one.slot != slot) for one in even(9).instances if slot <= one.slot < slot + 5)
+        decision = decide(Facts(now, members, 100.0), policy, dataclasses.replace(history, unhealthy={slot: now - 90}))
+        assert (decision.action, decision.rule, decision.alert) == ("out", "replace", False)
+        history = learn(history, decision)
 
 
 def test_a_replacement_is_remembered_as_long_as_both_are_there() -> None:
