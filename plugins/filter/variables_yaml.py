@@ -35,11 +35,9 @@ _value:
   type: str
 """
 
-import json
 import typing as t
 
 import yaml
-from ansible.plugins.filter.core import to_json
 
 #: what begins a template, whatever stands around it
 TEMPLATES = ("{{", "{%", "{#")
@@ -60,13 +58,27 @@ def _text(dumper: _Dumper, value: str) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _text)
+# Vaulted text stands for text that carries tags of Ansible's.
+_Dumper.add_multi_representer(str, _text)
+
+
+def _plain(value: t.Any) -> t.Any:
+    """A value without the tags that Ansible's carry, and vaulted text as what it stands for."""
+    if isinstance(value, t.Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
 
 
 def variables_yaml(variables: t.Mapping[str, t.Any]) -> str:
     """The variables in YAML."""
-    # JSON has neither the tags that Ansible's values carry nor vaulted text.
-    plain = json.loads(to_json(variables))
-    text: str = yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=200)
+    text: str = yaml.dump(_plain(variables), Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=200)
     return text
 
 
